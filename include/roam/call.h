@@ -1,0 +1,83 @@
+/**
+ * @file call.h
+ * Calls. What happens to a call in each state when the network changes is in docs/handover.md.
+ */
+#ifndef ROAM_CALL_H
+#define ROAM_CALL_H
+
+#include "roam/account.h"
+#include "roam/media.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum roam_call_state {
+    ROAM_CALL_CALLING,    /**< outgoing: INVITE sent, or waiting for a path; nothing heard but 100 */
+    ROAM_CALL_INCOMING,   /**< incoming: 180 sent, the application is to answer or reject */
+    ROAM_CALL_EARLY,      /**< outgoing: it rings, or early media plays */
+    ROAM_CALL_CONNECTING, /**< answered: 200 on its way, or its ACK */
+    ROAM_CALL_CONFIRMED,  /**< both sides know */
+    ROAM_CALL_DISCONNECTING, /**< BYE or CANCEL sent */
+    ROAM_CALL_ENDED       /**< last event of a call; its id is unknown afterwards */
+} roam_call_state;
+ROAM_API const char *roam_call_state_text(roam_call_state state);
+
+/** Hold as seen from here. */
+typedef enum roam_hold { ROAM_HOLD_NONE = 0, ROAM_HOLD_LOCAL = 1, ROAM_HOLD_REMOTE = 2, ROAM_HOLD_BOTH = 3 } roam_hold;
+
+/** Is the network under the call whole? */
+typedef enum roam_link_state {
+    ROAM_LINK_OK,
+    ROAM_LINK_MOVING,      /**< a path changed; the refresh is under way */
+    ROAM_LINK_RECONNECTING /**< no path at the moment */
+} roam_link_state;
+
+typedef struct roam_call_options {
+    roam_audio_source *source; /**< given away: closed by roam. NULL: silence */
+    roam_audio_sink *sink;     /**< given away. NULL: discarded */
+    const char *codecs;        /**< comma-separated preference, e.g. "PCMA,PCMU"; NULL: the agent's */
+} roam_call_options;
+
+/** `account` 0: the first one. `uri`: "sip:bob@example.com"; "bob" takes the account's host. `options` may be NULL. */
+ROAM_API int roam_call_make(roam_ua *ua, roam_account_id account, const char *uri, const roam_call_options *options, roam_call_id *id);
+/** Answers an incoming call with 200. `options` may be NULL. */
+ROAM_API int roam_call_answer(roam_ua *ua, roam_call_id id, const roam_call_options *options);
+/** Refuses an incoming call: 300..699; 0 means 486. */
+ROAM_API int roam_call_reject(roam_ua *ua, roam_call_id id, unsigned status);
+/** Ends a call in any state: CANCEL, BYE or 486 as the state asks. */
+ROAM_API int roam_call_hangup(roam_ua *ua, roam_call_id id);
+/** While another offer is under way the wish is kept and sent when it is over. */
+ROAM_API int roam_call_hold(roam_ua *ua, roam_call_id id);
+ROAM_API int roam_call_resume(roam_ua *ua, roam_call_id id);
+/** Sends digits "0-9*#A-D" by RFC 4733, 160 ms each. */
+ROAM_API int roam_call_dtmf(roam_ua *ua, roam_call_id id, const char *digits);
+/** Replaces source or sink (the old one is closed); NULL for silence / discard. */
+ROAM_API int roam_call_set_source(roam_ua *ua, roam_call_id id, roam_audio_source *source);
+ROAM_API int roam_call_set_sink(roam_ua *ua, roam_call_id id, roam_audio_sink *sink);
+
+typedef struct roam_call_info {
+    roam_call_id id;
+    roam_account_id account;
+    bool outgoing;
+    roam_call_state state;
+    roam_hold hold;
+    roam_link_state link;
+    int last_status;         /**< SIP status that ended or last changed it; a roam_err < 0 for a local reason */
+    roam_time since;         /**< time of the last change of state */
+    char remote[256];        /**< the peer's URI */
+    char remote_name[128];   /**< its display name */
+    char call_id[128];       /**< the Call-ID header */
+    char codec[16];          /**< "" before it is negotiated */
+    roam_addr media_local, media_remote;
+    roam_addr local;         /**< of the signalling path */
+    uint32_t epoch;          /**< of the paths this call was last brought in line with */
+    roam_media_stats media;
+} roam_call_info;
+ROAM_API int roam_call_get_info(const roam_ua *ua, roam_call_id id, roam_call_info *info);
+ROAM_API size_t roam_call_list(const roam_ua *ua, roam_call_id *ids, size_t max);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,88 @@
+/* An account and its registration. */
+#ifndef ROAM_UA_ACCOUNT_H
+#define ROAM_UA_ACCOUNT_H
+
+#include "ua/auth.h"
+#include "ua/ua.h"
+
+/* Contacts of ours that the registrar may hold: more than one only in the middle of a move. */
+#define MAX_OLD_CONTACTS 4u
+
+typedef enum roam_register_want {
+    WANT_NOTHING,
+    WANT_REGISTERED,
+    WANT_UNREGISTERED
+} roam_register_want;
+
+typedef struct roam_registration {
+    roam_work work;
+    roam_move move;
+    roam_registration_state state;
+    roam_register_want want;
+    int last_status;
+
+    /* identity of the binding: one Call-ID for all REGISTERs (RFC 3261 10.2.4) */
+    char call_id[40];
+    char tag[20];
+    uint32_t cseq;
+
+    roam_addr server;         /* next hop of the requests */
+    roam_net_dest *dest;
+    roam_flow *flow;          /* of the present request or binding */
+    roam_client_txn *txn;
+    bool bound;               /* our Contact on `flow` is in force */
+    bool again;               /* a REGISTER is asked for even though nothing differs: refresh due, or the application wants it */
+    bool leave_old;           /* this registrar deletes the wrong binding when the old one is named: do not name it */
+    bool unregister_first;    /* the REGISTER under way only removes the old Contacts (ROAM_CONTACT_UNREGISTER_FIRST) */
+    roam_addr mapped;         /* our address as the registrar saw it on this flow; family 0: as we see it ourselves */
+    roam_auth_attempt attempt;
+    uint32_t expires;         /* to ask for: configured, or raised by 423 */
+    roam_time expires_at;
+    unsigned failures;        /* in a row, for the back-off */
+    char *contact;            /* URI being registered or in force; NULL: none */
+    char *old[MAX_OLD_CONTACTS]; /* URIs the registrar may still hold */
+    roam_timer timer;         /* refresh, or end of a back-off */
+} roam_registration;
+
+typedef struct roam_account {
+    roam_list node;
+    roam_map_node id_node;
+    roam_ua *ua;
+    roam_account_id id;
+    bool removed;
+
+    char *aor;          /* the URI, without name and parameters of the header */
+    char *party;        /* as From: "Alice" <sip:...> */
+    char *user;         /* user part, for Contacts; "" none */
+    char *registrar;    /* URI; NULL: does not register */
+    char *proxy;        /* URI; NULL: none */
+    char *instance;
+    roam_contact_rewrite rewrite;
+    uint32_t rewrite_method;
+    roam_ip_change_policy policy;
+    uint32_t configured_expires;
+    uint32_t link;
+    roam_auth auth;
+    roam_registration reg;
+} roam_account;
+
+roam_account *account_find(const roam_ua *ua, roam_account_id id);
+roam_account *account_first(const roam_ua *ua);
+/* Whose request is this? By Request-URI, then by To. NULL: nobody's. */
+roam_account *account_for_request(const roam_ua *ua, const roam_message *request);
+/* The Contact of a request or response that leaves on this flow: <sip:user@host:port>, the mapped address where it is known and wanted. */
+void write_contact(roam_account *account, roam_writer *w, const roam_flow *flow);
+/* The next hop of a request outside of a dialog: the outbound proxy, or the URI itself. */
+int account_next_hop(roam_account *account, roam_span uri, roam_uri *out);
+/* The outbound proxy as a route, with ";lr"; false when there is none. */
+bool account_route(roam_account *account, roam_writer *w);
+void account_free(roam_account *account);
+
+void registration_init(roam_account *account);
+void registration_free(roam_account *account);
+void registration_want(roam_account *account, roam_register_want want);
+/* roam_handle_ip_change: REGISTER even though the path looks the same. */
+void registration_force(roam_account *account, const char *why);
+bool registration_busy(const roam_account *account);
+
+#endif

@@ -1,0 +1,45 @@
+/* The challenges an account has been given, kept to be answered before they are asked again.
+ *
+ * One counter per nonce: the same nonce is never sent with the same count twice. REGISTER and the other requests keep challenges of their own where the
+ * server gives two, so that datagrams that overtake each other do not look like a replay. */
+#ifndef ROAM_UA_AUTH_H
+#define ROAM_UA_AUTH_H
+
+#include "base/env.h"
+#include "wire/digest.h"
+
+typedef enum roam_auth_use { AUTH_REGISTER, AUTH_REQUEST } roam_auth_use;
+
+typedef struct roam_auth_entry roam_auth_entry;
+
+typedef struct roam_auth {
+    roam_env *env;
+    char *user, *password, *realm; /* realm NULL: any */
+    roam_list entries;
+    unsigned nentries;
+} roam_auth;
+
+int auth_init(roam_auth *auth, roam_env *env, const char *user, const char *password, const char *realm);
+void auth_free(roam_auth *auth); /* wipes the password */
+
+/* What became of a 401 or 407. */
+typedef enum roam_auth_verdict {
+    AUTH_RETRY,       /* a new nonce: answer it */
+    AUTH_REFUSED,     /* the answer to a fresh nonce was refused: the password is wrong, or we have none */
+    AUTH_UNSUPPORTED  /* nothing we can or may answer (auth-int only, unknown algorithm) */
+} roam_auth_verdict;
+
+/* One request and its challenges so far; zero it when a new goal begins (not at each retry). */
+typedef struct roam_auth_attempt {
+    unsigned challenges;
+    bool used_cached;      /* the refused request carried an answer from the cache: its refusal proves nothing */
+    bool answered_fresh;   /* ... carried an answer to a nonce given for this very goal */
+} roam_auth_attempt;
+
+roam_auth_verdict auth_challenged(roam_auth *auth, roam_auth_attempt *attempt, roam_auth_use use, const roam_message *response);
+/* Writes Authorization / Proxy-Authorization for every realm known for this use. */
+void auth_write(roam_auth *auth, roam_auth_attempt *attempt, roam_auth_use use, roam_writer *w, roam_span method, roam_span uri);
+/* Authentication-Info: nextnonce (RFC 7616 3.5). */
+void auth_info(roam_auth *auth, roam_auth_use use, const roam_message *response);
+
+#endif

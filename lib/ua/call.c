@@ -1,0 +1,673 @@
+/* The life of a call: states, commands, and the work that keeps it as it should be. */
+#include "ua/call.h"
+
+#include <assert.h>
+
+#define DISCONNECT_LIMIT ROAM_SECONDS(64) /* a good-bye that nobody answers (64*T1, and a CANCEL before it) */
+
+const char *roam_call_state_text(roam_call_state state)
+{
+    static const char *const text[] = {"calling", "incoming", "early", "connecting", "confirmed", "disconnecting", "ended"};
+    return (unsigned)state < sizeof text / sizeof *text ? text[state] : "";
+}
+
+static roam_span id_key(const roam_call_id *id)
+{
+    return span_make((const char *)id, sizeof *id);
+}
+
+roam_call *call_find(const roam_ua *ua, roam_call_id id)
+{
+    roam_map_node *node = map_find(&ua->call_ids, id_key(&id));
+    return node ? container_of(node, roam_call, id_node) : NULL;
+}
+
+static bool dialog_key(char *out, size_t cap, roam_span call_id, roam_span tag, roam_span *key)
+{
+    roam_writer w;
+    writer_init(&w, out, cap);
+    write_span(&w, call_id);
+    write_char(&w, '\n'); /* stands in neither */
+    write_span(&w, tag);
+    if (w.overflow) { /* a peer's Call-ID may be long: its hash names it as well */
+        writer_init(&w, out, cap);
+        uint64_t seed[2] = {1, 2}, hash = roam_siphash(seed, call_id);
+        write_hex(&w, &hash, sizeof hash);
+        write_char(&w, '\n');
+        write_span(&w, tag);
+    }
+    *key = writer_span(&w);
+    return !w.overflow;
+}
+
+roam_call *call_by_dialog(const roam_ua *ua, roam_span call_id, roam_span our_tag)
+{
+    char space[sizeof((roam_call *)0)->dialog_key];
+    roam_span key;
+    if (!dialog_key(space, sizeof space, call_id, our_tag, &key))
+        return NULL;
+    roam_map_node *node = map_find(&ua->call_dialogs, key);
+    return node ? container_of(node, roam_call, dialog_node) : NULL;
+}
+
+int call_index_dialog(roam_call *call)
+{
+    roam_span key;
+    map_remove(&call->ua->call_dialogs, &call->dialog_node);
+    if (!dialog_key(call->dialog_key, sizeof call->dialog_key, span_of(call->dialog.call_id), span_of(call->dialog.local_tag), &key))
+        return ROAM_ELIMIT;
+    return map_insert(&call->ua->call_dialogs, &call->dialog_node, key);
+}
+
+/* ---- state ---- */
+
+static void send_event(roam_call *call, roam_event_type type, int code, int status, const char *why)
+{
+    roam_event event = {.type = type,
+                        .account = call->account->id,
+                        .call = call->id,
+                        .call_state = call->state,
+                        .hold = session_hold(&call->session, call->told.hold),
+                        .link = call->link,
+                        .sip_code = code,
+                        .status = status,
+                        .epoch = ua_epoch(call->ua)};
+    if (flow_usable(call->flow))
+        event.local = call->flow->path->local;
+    ua_event(call->ua, &event, why);
+}
+
+void call_set_state(roam_call *call, roam_call_state state, int code, const char *why)
+{
+    enum { C = 1 << 0, I = 1 << 1, E = 1 << 2, N = 1 << 3, F = 1 << 4, D = 1 << 5, X = 1 << 6 };
+    static const unsigned legal[] = {
+        [ROAM_CALL_CALLING] = E | N | F | D | X,
+        [ROAM_CALL_INCOMING] = N | D | X,
+        [ROAM_CALL_EARLY] = C | F | N | D | X, /* C: called again on another path */
+        [ROAM_CALL_CONNECTING] = F | D | X,
+        [ROAM_CALL_CONFIRMED] = D | X,
+        [ROAM_CALL_DISCONNECTING] = X,
+        [ROAM_CALL_ENDED] = 0,
+    };
+    if (call->state == state)
+        return;
+    assert(legal[call->state] & (1u << state));
+    trace_state(&call->ua->env.trace, "call", call->id, roam_call_state_text(call->state), roam_call_state_text(state), why);
+    call->state = state;
+    call->since = ua_now(call->ua);
+    if (code)
+        call->last_status = code;
+    send_event(call, ROAM_EVENT_CALL_STATE, code > 0 ? code : 0, code < 0 ? code : 0, why);
+}
+
+void call_set_link(roam_call *call, roam_link_state link, const char *why)
+{
+    if (call->link == link)
+        return;
+    call->link = link;
+    send_event(call, ROAM_EVENT_CALL_LINK, 0, 0, why);
+}
+
+void call_report_hold(roam_call *call)
+{
+    roam_hold hold = session_hold(&call->session, call->told.hold);
+    if (hold == call->hold_reported)
+        return;
+    call->hold_reported = hold;
+    send_event(call, ROAM_EVENT_CALL_HOLD, 0, 0, hold == ROAM_HOLD_NONE ? "resumed" : "held");
+}
+
+/* ---- birth and death ---- */
+
+void call_media_timer(roam_timer *timer); /* call_media.c */
+static void run(roam_work *work);
+
+static void on_refresh_timer(roam_timer *timer)
+{
+    roam_call *call = container_of(timer, roam_call, refresh_timer);
+    if (call->refresh == REFRESH_WAIT)
+        call_refresh_set_state(call, REFRESH_IDLE, "waited as told");
+    call_look(call);
+}
+
+static void on_offline(roam_timer *timer)
+{
+    roam_call *call = container_of(timer, roam_call, offline_timer);
+    move_failed(&call->move, ROAM_EOFFLINE, 0, "no network for too long");
+    call_end(call, ROAM_EOFFLINE, "no network for too long");
+}
+
+static void on_move_timer(roam_timer *timer)
+{
+    roam_call *call = container_of(timer, roam_call, move_timer);
+    if (call->move.state == MOVE_RUNNING) { /* the call is not ended by it: its peer may be alive */
+        move_failed(&call->move, ROAM_ETIMEOUT, call->last_status > 0 ? call->last_status : 0, "not whole again in time");
+        call_set_link(call, ROAM_LINK_OK, "gave up repairing");
+    }
+}
+
+static void on_life(roam_timer *timer)
+{
+    roam_call *call = container_of(timer, roam_call, life_timer);
+    call_end(call, call->last_status, call->end_reason ? call->end_reason : "the good-bye was not answered");
+}
+
+roam_call *call_new(roam_ua *ua, roam_account *account, bool outgoing)
+{
+    if (ua->ncalls >= ROAM_MAX_CALLS)
+        return NULL;
+    roam_call *call = mem_new(&ua->env.mem, roam_call);
+    if (!call)
+        return NULL;
+    call->ua = ua;
+    call->account = account;
+    call->outgoing = outgoing;
+    call->id = ua->next_call + 1;
+    call->state = outgoing ? ROAM_CALL_CALLING : ROAM_CALL_INCOMING;
+    call->since = ua_now(ua);
+    list_init(&call->node);
+    map_node_init(&call->id_node);
+    map_node_init(&call->dialog_node);
+    work_init(&call->work, run);
+    move_init(&call->move, ua, account->id, call->id);
+    timer_init(&call->refresh_timer, on_refresh_timer, "refresh retry");
+    timer_init(&call->offline_timer, on_offline, "offline_max");
+    timer_init(&call->move_timer, on_move_timer, "move");
+    timer_init(&call->life_timer, on_life, "good-bye");
+    timer_init(&call->leg_timer, call_media_timer, "leg retires");
+    if (map_insert(&ua->call_ids, &call->id_node, id_key(&call->id)) != 0) {
+        mem_free(&ua->env.mem, call);
+        return NULL;
+    }
+    ua->next_call++;
+    ua->ncalls++;
+    list_push(&ua->calls, &call->node);
+    return call;
+}
+
+static void detach_transactions(roam_call *call)
+{
+    if (call->invite)
+        client_txn_abandon(call->invite);
+    if (call->bye)
+        client_txn_abandon(call->bye);
+    call->invite = call->bye = NULL;
+    call_refresh_stop(call);
+    if (call->acked_txn)
+        client_txn_abandon(call->acked_txn);
+    call->acked_txn = NULL;
+    accept_stop(&call->accept);
+    if (call->uas)
+        server_txn_attach(call->uas, NULL, NULL);
+    call->uas = NULL;
+}
+
+void call_end(roam_call *call, int code, const char *why)
+{
+    if (call->state == ROAM_CALL_ENDED)
+        return;
+    roam_ua *ua = call->ua;
+    if (call->uas && (call->state == ROAM_CALL_INCOMING || call->state == ROAM_CALL_CONFIRMED))
+        server_txn_respond(call->uas, 487, SPAN(""));
+    detach_transactions(call);
+    call_media_stop(call);
+    move_cancel(&call->move);
+    dialog_set_state(&call->dialog, DIALOG_ENDED, why);
+    env_cancel(&ua->env, &call->refresh_timer);
+    env_cancel(&ua->env, &call->offline_timer);
+    env_cancel(&ua->env, &call->life_timer);
+    env_cancel(&ua->env, &call->move_timer);
+    call_set_state(call, ROAM_CALL_ENDED, code, why);
+    list_remove(&call->node);
+    list_push(&ua->dead_calls, &call->node);
+    map_remove(&ua->call_ids, &call->id_node);
+    map_remove(&ua->call_dialogs, &call->dialog_node);
+    ua->ncalls--;
+}
+
+void call_free(roam_call *call)
+{
+    roam_ua *ua = call->ua;
+    if (call->state != ROAM_CALL_ENDED) { /* the agent is freed with calls in it */
+        call->state = ROAM_CALL_ENDED;
+        detach_transactions(call);
+        if (call->stream)
+            stream_free(call->stream, true);
+        call->stream = NULL;
+        call_media_stop(call);
+        move_cancel(&call->move);
+        env_cancel(&ua->env, &call->refresh_timer);
+        env_cancel(&ua->env, &call->offline_timer);
+        env_cancel(&ua->env, &call->life_timer);
+        env_cancel(&ua->env, &call->move_timer);
+        map_remove(&ua->call_ids, &call->id_node);
+        map_remove(&ua->call_dialogs, &call->dialog_node);
+        ua->ncalls--;
+    }
+    list_remove(&call->node);
+    list_remove(&call->work.node);
+    session_free(&call->session);
+    dialog_free(&call->dialog);
+    ack_free(&call->ack, &ua->env.mem);
+    net_dest_put(ua, call->hop_dest);
+    flow_unref(call->flow);
+    mem_free(&ua->env.mem, call->target);
+    mem_free(&ua->env.mem, call);
+}
+
+/* ---- the path ---- */
+
+static void path_offline(roam_call *call, const char *why)
+{
+    if (call->flow) {
+        call_refresh_path_lost(call);
+        flow_unref(call->flow);
+        call->flow = NULL;
+        if (call->state != ROAM_CALL_DISCONNECTING)
+            call_move_begin(call, NULL, false, why);
+    }
+    if (!timer_armed(&call->offline_timer) && call->account->policy.offline_max_ms)
+        env_arm(&call->ua->env, &call->offline_timer, ROAM_MS(call->account->policy.offline_max_ms));
+    if (call->move.state == MOVE_OFFLINE)
+        call_set_link(call, ROAM_LINK_RECONNECTING, why);
+}
+
+/* The next hop of our requests. Kept over a move, unless the account wants it resolved again: the node that knows the dialog is the one to talk to. */
+static int find_hop(roam_call *call, bool moved)
+{
+    roam_uri uri;
+    roam_addr hop;
+    roam_ua *ua = call->ua;
+    int err = call->dialog.remote_target && call->dialog.state != DIALOG_NONE
+                  ? dialog_next_hop(&call->dialog, &uri)
+                  : account_next_hop(call->account, span_of(call->target), &uri);
+    if (err)
+        return err;
+    uint64_t name = (roam_siphash(ua->env.hash_seed, uri.host) ^ ((uint64_t)uri_effective_port(&uri) << 1)) | 1u;
+    bool again = moved && (call->account->policy.reinvite_flags & ROAM_REINVITE_UPDATE_TARGET);
+    if (call->hop_dest && call->hop_name == name && !again)
+        return 0;
+    err = resolve_uri(ua, &uri, &hop);
+    if (err)
+        return err;
+    roam_net_dest *dest = net_dest_get(ua, &hop.ip);
+    if (!dest)
+        return ROAM_ENOMEM;
+    net_dest_put(ua, call->hop_dest);
+    call->hop_dest = dest;
+    call->hop_name = name;
+    if (call->flow && !roam_addr_equal(&hop, &call->flow->remote)) { /* the same path, another remote: no move */
+        roam_flow *flow = flow_get(&ua->sip, call->flow->path, &hop);
+        if (flow) {
+            flow_unref(call->flow);
+            call->flow = flow;
+        }
+    }
+    call->hop = hop;
+    return 0;
+}
+
+bool call_keep_path(roam_call *call)
+{
+    roam_ua *ua = call->ua;
+    roam_addr source = {0};
+    uint32_t link = 0;
+    int err = find_hop(call, false);
+    if (err == ROAM_ENOTFOUND || err == ROAM_ESYNTAX) {
+        if (call->state == ROAM_CALL_CALLING && !call->invite && ua->net.have_picture)
+            call_end(call, err == ROAM_ESYNTAX ? ROAM_EINVAL : ROAM_ENOTFOUND, "the host of the URI has no address");
+        return false;
+    }
+    if (err)
+        return false;
+    if (!net_route(ua, call->hop_dest, call->account->link, &source.ip, &link)) {
+        if (call->hop_dest->answered || !ua->config.route_answers || call->flow)
+            path_offline(call, "no path to the next hop");
+        return false;
+    }
+    roam_path *used = call->flow ? call->flow->path : NULL;
+    if (used && (used->state == PATH_GONE || !roam_ip_equal(&used->local.ip, &source.ip))) {
+        if (ip_change_collecting(ua))
+            return used->state == PATH_UP;
+        bool alive = used->state == PATH_UP;
+        call_refresh_path_lost(call);
+        flow_unref(call->flow);
+        call->flow = NULL;
+        if (call->state != ROAM_CALL_DISCONNECTING) {
+            call_move_begin(call, &source, alive, "another path leads to the next hop");
+            call_set_link(call, ROAM_LINK_MOVING, "path changed");
+        }
+        find_hop(call, true);
+    } else if (!used && call->move.state == MOVE_OFFLINE) {
+        move_path(&call->move, &source);
+        call_set_link(call, ROAM_LINK_MOVING, "path found");
+    }
+    env_cancel(&ua->env, &call->offline_timer);
+    roam_path *path = net_path(ua, &source.ip, link);
+    if (!path || path->state == PATH_OPENING)
+        return false;
+    if (path->state != PATH_UP) {
+        if (call->state == ROAM_CALL_CALLING && !call->invite)
+            call_end(call, ROAM_EIO, "the system refuses a socket on this path");
+        else
+            move_failed(&call->move, ROAM_EIO, 0, "the system refuses a socket on this path");
+        return false;
+    }
+    if (!call->flow)
+        call->flow = flow_get(&ua->sip, path, &call->hop);
+    return call->flow != NULL;
+}
+
+/* ---- what is wanted, and what is ---- */
+
+/* P5: an account may prefer to end its calls. */
+static bool hangs_up_on_move(roam_call *call)
+{
+    if (!move_active(&call->move) || !call->account->policy.hangup_calls || call->state == ROAM_CALL_DISCONNECTING)
+        return false;
+    if (call->move.state == MOVE_OFFLINE)
+        return false; /* nobody could be told yet */
+    move_progress(&call->move, ROAM_IP_CHANGE_ACCOUNT_HANGUP_CALLS, 0, 0, "the account says hangup_calls");
+    move_cancel(&call->move);
+    call_hangup(call, "network changed");
+    return true;
+}
+
+static void run(roam_work *work)
+{
+    roam_call *call = container_of(work, roam_call, work);
+    if (call->state == ROAM_CALL_ENDED)
+        return;
+    bool path = call_keep_path(call);
+    if (call->state == ROAM_CALL_ENDED || hangs_up_on_move(call))
+        return;
+    call_media_path_check(call);
+    switch (call->state) {
+    case ROAM_CALL_CALLING:
+    case ROAM_CALL_EARLY:
+        if (path)
+            call_run_outgoing(call);
+        break;
+    case ROAM_CALL_INCOMING:
+    case ROAM_CALL_CONNECTING:
+        if (path)
+            call_run_incoming(call);
+        break;
+    case ROAM_CALL_CONFIRMED:
+        if (path) {
+            call_run_reanswer(call);
+            call_run_refresh(call);
+        }
+        call_check_recovered(call);
+        break;
+    case ROAM_CALL_DISCONNECTING:
+        if (path)
+            call_run_disconnecting(call);
+        break;
+    case ROAM_CALL_ENDED:
+        break;
+    }
+}
+
+void call_hangup(roam_call *call, const char *why)
+{
+    switch (call->state) {
+    case ROAM_CALL_ENDED:
+    case ROAM_CALL_DISCONNECTING:
+        return;
+    case ROAM_CALL_INCOMING:
+        call_reject(call, 486, why);
+        return;
+    case ROAM_CALL_CALLING:
+        if (!call->invite) {
+            call_end(call, 0, why);
+            return;
+        }
+        break;
+    case ROAM_CALL_EARLY:
+    case ROAM_CALL_CONNECTING:
+    case ROAM_CALL_CONFIRMED:
+        break;
+    }
+    move_cancel(&call->move);
+    call->end_reason = why;
+    if (call->state == ROAM_CALL_CONFIRMED || call->state == ROAM_CALL_CONNECTING) {
+        call_refresh_stop(call);
+        if (call->uas && call->state == ROAM_CALL_CONFIRMED) { /* a re-INVITE of the peer that we have not answered */
+            server_txn_respond(call->uas, 487, SPAN(""));
+            server_txn_attach(call->uas, NULL, NULL);
+            call->uas = NULL;
+        }
+        call_media_stop(call);
+    } else {
+        client_txn_cancel(call->invite, call->flow, false);
+    }
+    env_arm(&call->ua->env, &call->life_timer, DISCONNECT_LIMIT);
+    call_set_state(call, ROAM_CALL_DISCONNECTING, 0, why);
+    call_look(call);
+}
+
+/* ---- the public side ---- */
+
+static void take_options(roam_call *call, const roam_call_options *options)
+{
+    if (options)
+        call_set_audio(call, options->source, true, options->sink, true);
+}
+
+int roam_call_make(roam_ua *ua, roam_account_id account_id, const char *uri, const roam_call_options *options, roam_call_id *id)
+{
+    roam_account *account = account_id ? account_find(ua, account_id) : account_first(ua);
+    if (!account)
+        return ROAM_ENOTFOUND;
+    if (!uri || !*uri || ua->life != UA_RUNNING)
+        return uri && *uri ? ROAM_ESTATE : ROAM_EINVAL;
+    /* "bob" and "bob@host" take what is missing from the account. */
+    char text[ROAM_MAX_URI];
+    roam_writer w;
+    roam_uri own, parsed;
+    roam_span given = span_of(uri);
+    writer_init(&w, text, sizeof text);
+    bool has_scheme = memchr(uri, ':', given.len) && (span_starts(given, SPAN("sip:")) || span_starts(given, SPAN("sips:")) || span_starts(given, SPAN("tel:")));
+    if (!has_scheme)
+        write_lit(&w, "sip:");
+    write_span(&w, given);
+    if (!has_scheme && !memchr(uri, '@', given.len) && uri_parse(span_of(account->aor), &own) == 0) {
+        write_char(&w, '@');
+        if (memchr(own.host.ptr, ':', own.host.len)) {
+            write_char(&w, '[');
+            write_span(&w, own.host);
+            write_char(&w, ']');
+        } else {
+            write_span(&w, own.host);
+        }
+        if (own.port) {
+            write_char(&w, ':');
+            write_u64(&w, own.port);
+        }
+    }
+    if (w.overflow || uri_parse(writer_span(&w), &parsed) != 0)
+        return ROAM_EINVAL;
+    if (parsed.scheme != URI_SIP && !(parsed.scheme == URI_TEL && account->proxy))
+        return ROAM_EUNSUPPORTED;
+    roam_call *call = call_new(ua, account, true);
+    if (!call)
+        return ua->ncalls >= ROAM_MAX_CALLS ? ROAM_ELIMIT : ROAM_ENOMEM;
+    ua_enter(ua, ua_now(ua));
+    call->target = mem_strdup(&ua->env.mem, writer_span(&w));
+    session_init(&call->session, &ua->env, options && options->codecs ? options->codecs : ua->codecs);
+    take_options(call, options);
+    roam_call_id new_id = call->id;
+    if (!call->target) {
+        call_end(call, ROAM_ENOMEM, "no memory");
+        ua_leave(ua);
+        return ROAM_ENOMEM;
+    }
+    send_event(call, ROAM_EVENT_CALL_STATE, 0, 0, "calling");
+    call_look(call);
+    ua_leave(ua);
+    if (id)
+        *id = new_id;
+    return 0;
+}
+
+int roam_call_answer(roam_ua *ua, roam_call_id id, const roam_call_options *options)
+{
+    roam_call *call = call_find(ua, id);
+    if (!call)
+        return ROAM_ENOTFOUND;
+    if (call->state != ROAM_CALL_INCOMING || call->answer_wanted)
+        return ROAM_ESTATE;
+    ua_enter(ua, ua_now(ua));
+    take_options(call, options);
+    call->answer_wanted = true;
+    call_look(call);
+    ua_leave(ua);
+    return 0;
+}
+
+int roam_call_reject(roam_ua *ua, roam_call_id id, unsigned status)
+{
+    roam_call *call = call_find(ua, id);
+    if (!call)
+        return ROAM_ENOTFOUND;
+    if (status != 0 && (status < 300 || status > 699))
+        return ROAM_EINVAL;
+    if (call->state != ROAM_CALL_INCOMING)
+        return ROAM_ESTATE;
+    ua_enter(ua, ua_now(ua));
+    call_reject(call, status ? status : 486, "rejected");
+    ua_leave(ua);
+    return 0;
+}
+
+int roam_call_hangup(roam_ua *ua, roam_call_id id)
+{
+    roam_call *call = call_find(ua, id);
+    if (!call)
+        return ROAM_ENOTFOUND;
+    ua_enter(ua, ua_now(ua));
+    call_hangup(call, "hung up here");
+    ua_leave(ua);
+    return 0;
+}
+
+static int want_hold(roam_ua *ua, roam_call_id id, bool hold)
+{
+    roam_call *call = call_find(ua, id);
+    if (!call)
+        return ROAM_ENOTFOUND;
+    if (call->state != ROAM_CALL_CONFIRMED && call->state != ROAM_CALL_CONNECTING)
+        return ROAM_ESTATE;
+    if (call->hold_wanted == hold)
+        return hold ? 0 : ROAM_ESTATE;
+    ua_enter(ua, ua_now(ua));
+    call->hold_wanted = hold;
+    call->refresh_failures = 0;
+    call_look(call);
+    ua_leave(ua);
+    return 0;
+}
+
+int roam_call_hold(roam_ua *ua, roam_call_id id)
+{
+    return want_hold(ua, id, true);
+}
+
+int roam_call_resume(roam_ua *ua, roam_call_id id)
+{
+    return want_hold(ua, id, false);
+}
+
+int roam_call_dtmf(roam_ua *ua, roam_call_id id, const char *digits)
+{
+    roam_call *call = call_find(ua, id);
+    if (!call)
+        return ROAM_ENOTFOUND;
+    if (!digits || !*digits)
+        return ROAM_EINVAL;
+    if (!call->stream || (call->state != ROAM_CALL_CONFIRMED && call->state != ROAM_CALL_CONNECTING))
+        return ROAM_ESTATE;
+    ua_enter(ua, ua_now(ua));
+    int err = stream_dtmf(call->stream, span_of(digits), 160);
+    ua_leave(ua);
+    return err;
+}
+
+int roam_call_set_source(roam_ua *ua, roam_call_id id, roam_audio_source *source)
+{
+    roam_call *call = call_find(ua, id);
+    if (!call)
+        return ROAM_ENOTFOUND;
+    call_set_audio(call, source, true, NULL, false);
+    return 0;
+}
+
+int roam_call_set_sink(roam_ua *ua, roam_call_id id, roam_audio_sink *sink)
+{
+    roam_call *call = call_find(ua, id);
+    if (!call)
+        return ROAM_ENOTFOUND;
+    call_set_audio(call, NULL, false, sink, true);
+    return 0;
+}
+
+static void copy_span(char *out, size_t cap, roam_span s)
+{
+    size_t len = s.len < cap ? s.len : cap - 1;
+    if (len)
+        memcpy(out, s.ptr, len);
+    out[len] = '\0';
+}
+
+int roam_call_get_info(const roam_ua *ua, roam_call_id id, roam_call_info *info)
+{
+    roam_call *call = call_find(ua, id);
+    if (!call)
+        return ROAM_ENOTFOUND;
+    *info = (roam_call_info){.id = id,
+                             .account = call->account->id,
+                             .outgoing = call->outgoing,
+                             .state = call->state,
+                             .hold = session_hold(&call->session, call->told.hold),
+                             .link = call->link,
+                             .last_status = call->last_status,
+                             .since = call->since,
+                             .epoch = call->move.report.epoch};
+    roam_name_addr remote;
+    if (call->dialog.remote_party && name_addr_parse(span_of(call->dialog.remote_party), &remote) == 0) {
+        copy_span(info->remote, sizeof info->remote, remote.uri_text);
+        roam_span name = remote.display;
+        if (name.len >= 2 && name.ptr[0] == '"')
+            name = span_make(name.ptr + 1, name.len - 2);
+        copy_span(info->remote_name, sizeof info->remote_name, name);
+    } else {
+        copy_span(info->remote, sizeof info->remote, span_of(call->target));
+    }
+    copy_span(info->call_id, sizeof info->call_id, span_of(call->dialog.call_id));
+    const roam_agreement *a = &call->session.agreed;
+    if (a->active) {
+        copy_span(info->codec, sizeof info->codec, span_of(a->codec->name));
+        info->media_remote = a->remote_rtp;
+    }
+    const roam_call_leg *leg = call->stream ? call_leg_by_rtp(call, stream_sending_leg(call->stream)) : NULL;
+    if (leg)
+        info->media_local = (roam_addr){leg->ip, leg->rtp_port};
+    if (flow_usable(call->flow))
+        info->local = call->flow->path->local;
+    if (call->stream)
+        stream_stats(call->stream, &info->media);
+    return 0;
+}
+
+size_t roam_call_list(const roam_ua *ua, roam_call_id *ids, size_t max)
+{
+    size_t n = 0;
+    list_each(call, &ua->calls, roam_call, node)
+    {
+        if (n < max)
+            ids[n] = call->id;
+        n++;
+    }
+    return n;
+}

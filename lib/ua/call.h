@@ -1,0 +1,189 @@
+/* A call: one dialog, one offer/answer session, one stream, and the wish to keep them on the path that works now.
+ *
+ * call.c        its life: states, commands, work
+ * call_out.c    the outgoing INVITE, CANCEL, BYE
+ * call_in.c     requests of the peer, in and outside of a dialog
+ * call_refresh.c re-INVITE and UPDATE of ours: hold, resume, a move
+ * call_media.c  legs and the stream on them */
+#ifndef ROAM_UA_CALL_H
+#define ROAM_UA_CALL_H
+
+#include "media/stream.h"
+#include "sip/dialog.h"
+#include "ua/account.h"
+#include "ua/session.h"
+
+#define CALL_MAX_LEGS 3u
+
+typedef enum roam_call_leg_state {
+    LEG_NONE,
+    LEG_OPENING_RTP,
+    LEG_OPENING_RTCP,
+    LEG_UP,
+    LEG_RETIRING, /* another one has taken over; kept for what is still on its way */
+    LEG_FAILED    /* the system refused; tried again with the next change */
+} roam_call_leg_state;
+
+typedef struct roam_call_leg {
+    roam_call_leg_state state;
+    roam_ip ip;
+    uint32_t link;
+    uint32_t rtp_socket, rtcp_socket;
+    uint16_t rtp_port, rtcp_port;
+    unsigned attempts;
+    bool in_stream;
+    roam_time retire_at;
+} roam_call_leg;
+
+/* Our own refresh (re-INVITE or UPDATE) of the dialog. */
+typedef enum roam_refresh_state {
+    REFRESH_IDLE,
+    REFRESH_SENT,  /* a request is out */
+    REFRESH_WAIT,  /* its answer said: later; the timer, or the registration, ends the wait */
+    REFRESH_REFUSED /* the peer does not want it: nothing more until something else changes */
+} roam_refresh_state;
+
+/* What the peer was told last: the difference to what is wanted is the reason for a refresh. */
+typedef struct roam_told {
+    uint32_t path; /* id of the path whose address stands in the peer's target */
+    uint32_t leg;  /* rtp_socket of the leg our last agreed SDP describes */
+    bool hold;
+} roam_told;
+
+typedef struct roam_call {
+    roam_list node;
+    roam_map_node id_node, dialog_node;
+    roam_ua *ua;
+    roam_account *account;
+    roam_call_id id;
+    bool outgoing;
+    roam_call_state state;
+    roam_link_state link;
+    int last_status;
+    roam_time since;
+    roam_work work;
+    roam_move move;
+
+    /* signalling */
+    char *target;            /* outgoing: the URI that was called */
+    char dialog_key[192];    /* Call-ID and our tag */
+    roam_dialog dialog;
+    roam_addr hop;           /* next hop of our requests */
+    uint64_t hop_name;       /* hash of the host it was found for; 0: none yet */
+    roam_net_dest *hop_dest;
+    roam_flow *flow;         /* the path toward it */
+    roam_client_txn *invite; /* outgoing: the initial INVITE */
+    uint32_t invite_cseq;
+    bool early_answer;       /* an answer came in a 18x; the 2xx may hold another fork's */
+    roam_server_txn *uas;    /* incoming: the INVITE (or re-INVITE) not yet answered finally */
+    bool uas_has_offer;
+    bool answer_wanted;      /* the application answered; sent as soon as there is a path and a leg */
+    bool end_wanted;         /* the application hung up before that was possible */
+    roam_accept accept;      /* our 2xx waits for its ACK */
+    bool answer_in_ack;      /* our 2xx carried an offer */
+    roam_ack ack;            /* our ACK of the peer's 2xx */
+    roam_client_txn *bye;
+    roam_auth_attempt attempt;
+    bool peer_update;        /* the peer's Allow has UPDATE */
+    const char *end_reason;
+
+    /* refresh */
+    roam_refresh_state refresh;
+    roam_client_txn *refresh_txn;
+    bool refresh_is_update, refresh_has_offer;
+    uint32_t refresh_cseq;
+    uint32_t unacked_cseq;   /* a re-INVITE given up with its path: its 2xx may wait for an ACK; 0: none */
+    roam_client_txn *acked_txn; /* a re-INVITE that has its 2xx, kept for retransmitted ones */
+    bool refresh_forced;     /* roam_handle_ip_change: although nothing differs */
+    bool refresh_after_registration; /* the edge said 403: after the REGISTER */
+    bool update_refused;     /* 405 or 501: never again in this dialog */
+    unsigned refresh_failures;
+    roam_auth_attempt refresh_attempt;
+    roam_told told, telling; /* telling: in the request that is out */
+    bool hold_wanted;
+    roam_hold hold_reported;
+    roam_timer refresh_timer; /* 491, back-off */
+    roam_timer offline_timer; /* offline_max */
+    roam_timer life_timer;    /* bounds DISCONNECTING, and the wait for a CANCEL's 487 */
+
+    /* media */
+    roam_session session;
+    roam_net_dest *media_dest;
+    roam_call_leg legs[CALL_MAX_LEGS];
+    roam_stream *stream;
+    roam_audio_source *source;
+    roam_audio_sink *sink;
+    bool stream_started;
+    bool leg_renew;          /* REINIT_MEDIA was asked for: a leg of the same address does not do */
+    bool expect_in, expect_out; /* RTP should flow: what "recovered" waits for */
+    uint32_t move_leg;       /* the leg in use when the move began */
+    roam_timer move_timer;   /* bounds a move that does not come to an end */
+    roam_timer leg_timer;    /* retiring legs */
+} roam_call;
+
+/* ---- call.c ---- */
+const char *call_state_name(roam_call_state state);
+roam_call *call_find(const roam_ua *ua, roam_call_id id);
+roam_call *call_by_dialog(const roam_ua *ua, roam_span call_id, roam_span our_tag);
+/* A new call in `state`; in the lists, no dialog yet. NULL: no memory or too many. */
+roam_call *call_new(roam_ua *ua, roam_account *account, bool outgoing);
+int call_index_dialog(roam_call *call); /* after the dialog has its Call-ID and local tag, or has others */
+void call_free(roam_call *call);
+/* The one function that sets the state. Tells the application. */
+void call_set_state(roam_call *call, roam_call_state state, int code, const char *why);
+/* Ends it for good: last event, everything released at the end of the input. */
+void call_end(roam_call *call, int code, const char *why);
+void call_hangup(roam_call *call, const char *why);
+void call_force_refresh(roam_call *call, const char *why);
+void call_set_link(roam_call *call, roam_link_state link, const char *why);
+void call_report_hold(roam_call *call);
+/* Is there a usable path for this call's requests? Finds the next hop, notices a move. */
+bool call_keep_path(roam_call *call);
+static inline void call_look(roam_call *call)
+{
+    ua_work(call->ua, &call->work);
+}
+
+/* ---- call_out.c ---- */
+void call_run_outgoing(roam_call *call);      /* CALLING, EARLY */
+void call_run_disconnecting(roam_call *call);
+/* A 2xx to an INVITE that we gave up or that another fork answered: ACK and BYE. */
+void call_stray_answer(roam_ua *ua, roam_flow *flow, const roam_message *response);
+void call_learn_peer(roam_call *call, const roam_message *m); /* Allow */
+/* Writes Contact, Allow, User-Agent of a request or 2xx in the dialog. */
+void call_write_identity(roam_call *call, roam_writer *w, bool request);
+
+/* ---- call_in.c ---- */
+void uas_request(roam_ua *ua, roam_server_txn *txn, const roam_message *request);
+void uas_ack(roam_ua *ua, const roam_message *ack);
+void call_run_incoming(roam_call *call);      /* INCOMING, CONNECTING */
+void call_reject(roam_call *call, unsigned status, const char *why);
+/* Answers a re-INVITE that waits for a path or leg. */
+void call_run_reanswer(roam_call *call);
+
+/* ---- call_refresh.c ---- */
+void call_run_refresh(roam_call *call);
+/* Begins a move, noting what flowed before it. `local` NULL: offline. */
+void call_move_begin(roam_call *call, const roam_addr *local, bool old_alive, const char *why);
+void call_refresh_path_lost(roam_call *call); /* the request that is out went over a path that is no more */
+void call_refresh_stop(roam_call *call);
+void call_check_recovered(roam_call *call);
+void call_refresh_set_state(roam_call *call, roam_refresh_state state, const char *why);
+bool call_wants_media_move(const roam_call *call);
+
+/* ---- call_media.c ---- */
+/* Keeps a leg on the path that leads to the peer's media; NULL until it is up. */
+roam_call_leg *call_keep_leg(roam_call *call);
+roam_call_leg *call_leg_by_rtp(roam_call *call, uint32_t rtp_socket);
+void call_local_of(const roam_call_leg *leg, roam_session_local *out);
+/* The agreement changed: the stream follows. */
+void call_media_apply(roam_call *call);
+/* The peer knows this leg now (2xx): send from it, let the others go. */
+void call_leg_told(roam_call *call, uint32_t rtp_socket);
+void call_media_stop(roam_call *call);
+bool call_socket_opened(roam_ua *ua, uint32_t socket, int err, const roam_addr *local);
+bool call_media_receive(roam_ua *ua, uint32_t socket, const roam_addr *from, roam_span bytes);
+void call_media_path_check(roam_call *call); /* legs whose address left the device */
+void call_set_audio(roam_call *call, roam_audio_source *source, bool set_source, roam_audio_sink *sink, bool set_sink);
+
+#endif

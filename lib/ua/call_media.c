@@ -1,0 +1,435 @@
+/* The legs of a call, and the stream that stands on them. */
+#include <assert.h>
+
+#include "ua/call.h"
+
+#define PORT_ATTEMPTS 24u
+#define LEG_LINGER ROAM_SECONDS(2) /* what is still on its way on the old path */
+#define RTP_MIN 16384u
+#define RTP_MAX 32766u
+
+static void leg_set_state(roam_call *call, roam_call_leg *leg, roam_call_leg_state state, const char *why)
+{
+    static const char *const text[] = {"none", "opening rtp", "opening rtcp", "up", "retiring", "failed"};
+    if (leg->state == state)
+        return;
+    trace_state(&call->ua->env.trace, "leg", call->id, text[leg->state], text[state], why);
+    leg->state = state;
+}
+
+static void close_socket(roam_ua *ua, uint32_t *socket)
+{
+    if (*socket) {
+        roam_output out = {.type = ROAM_OUTPUT_SOCKET_CLOSE, .socket = *socket};
+        outputs_push(&ua->out, &out);
+    }
+    *socket = 0;
+}
+
+static void leg_drop(roam_call *call, roam_call_leg *leg, const char *why)
+{
+    if (leg->state == LEG_NONE)
+        return;
+    if (leg->in_stream && call->stream)
+        stream_remove_leg(call->stream, leg->rtp_socket);
+    close_socket(call->ua, &leg->rtp_socket);
+    close_socket(call->ua, &leg->rtcp_socket);
+    leg_set_state(call, leg, LEG_NONE, why);
+    *leg = (roam_call_leg){0};
+}
+
+roam_call_leg *call_leg_by_rtp(roam_call *call, uint32_t rtp_socket)
+{
+    for (size_t i = 0; i < CALL_MAX_LEGS; i++)
+        if (rtp_socket && call->legs[i].rtp_socket == rtp_socket)
+            return &call->legs[i];
+    return NULL;
+}
+
+void call_local_of(const roam_call_leg *leg, roam_session_local *out)
+{
+    *out = (roam_session_local){leg->ip, leg->rtp_port, leg->rtcp_port};
+}
+
+/* ---- opening ---- */
+
+static uint16_t next_port(roam_ua *ua)
+{
+    uint32_t low = ua->config.rtp_port_min ? ua->config.rtp_port_min : RTP_MIN;
+    uint32_t high = ua->config.rtp_port_max > low ? ua->config.rtp_port_max : (ua->config.rtp_port_min ? low + 2000 : RTP_MAX);
+    low = (low + 1) & ~1u;
+    uint32_t pairs = (high - low) / 2 + 1;
+    if (ua->next_rtp_port < low || ua->next_rtp_port > high) /* begin anywhere: the port is not to be guessed */
+        ua->next_rtp_port = (uint16_t)(low + 2 * random_below(&ua->env.random, pairs));
+    uint16_t port = ua->next_rtp_port;
+    ua->next_rtp_port = (uint16_t)(port + 2u > high ? low : port + 2u);
+    return port;
+}
+
+static void ask(roam_call *call, roam_call_leg *leg, uint32_t socket, uint16_t port, roam_socket_purpose purpose)
+{
+    roam_output out = {.type = ROAM_OUTPUT_SOCKET_OPEN,
+                       .socket = socket,
+                       .local = {leg->ip, port},
+                       .link = leg->link,
+                       .purpose = purpose};
+    outputs_push(&call->ua->out, &out);
+}
+
+static void open_rtp(roam_call *call, roam_call_leg *leg, uint16_t port)
+{
+    leg->rtp_socket = net_new_socket(call->ua);
+    leg->rtp_port = port;
+    leg_set_state(call, leg, LEG_OPENING_RTP, "needed");
+    ask(call, leg, leg->rtp_socket, port, ROAM_SOCKET_RTP);
+}
+
+static void try_next_port(roam_call *call, roam_call_leg *leg, int err)
+{
+    close_socket(call->ua, &leg->rtp_socket);
+    leg->rtcp_socket = 0; /* a refused socket has nothing to close */
+    if (++leg->attempts >= PORT_ATTEMPTS || err != ROAM_EBUSY) {
+        leg_set_state(call, leg, LEG_FAILED, "socket refused");
+        call_look(call);
+        return;
+    }
+    leg_set_state(call, leg, LEG_NONE, "port in use");
+    open_rtp(call, leg, next_port(call->ua));
+}
+
+static void opened(roam_call *call, roam_call_leg *leg, uint32_t socket, int err, const roam_addr *local)
+{
+    if (err) {
+        if (socket == leg->rtp_socket)
+            leg->rtp_socket = 0;
+        try_next_port(call, leg, err);
+        return;
+    }
+    if (leg->state == LEG_OPENING_RTP && socket == leg->rtp_socket) {
+        leg->rtp_port = local->port;
+        leg->rtcp_socket = net_new_socket(call->ua);
+        leg_set_state(call, leg, LEG_OPENING_RTCP, "rtp open");
+        ask(call, leg, leg->rtcp_socket, (uint16_t)(local->port + 1), ROAM_SOCKET_RTCP);
+        return;
+    }
+    if (leg->state == LEG_OPENING_RTCP && socket == leg->rtcp_socket) {
+        leg->rtcp_port = local->port;
+        leg_set_state(call, leg, LEG_UP, "rtcp open");
+        call_look(call);
+    }
+}
+
+bool call_socket_opened(roam_ua *ua, uint32_t socket, int err, const roam_addr *local)
+{
+    list_each(call, &ua->calls, roam_call, node)
+        for (size_t i = 0; i < CALL_MAX_LEGS; i++) {
+            roam_call_leg *leg = &call->legs[i];
+            if (leg->state != LEG_NONE && (leg->rtp_socket == socket || leg->rtcp_socket == socket)) {
+                opened(call, leg, socket, err, local);
+                return true;
+            }
+        }
+    return false;
+}
+
+/* ---- the stream ---- */
+
+static void on_send(void *user, uint32_t socket, const roam_addr *to, roam_span bytes)
+{
+    roam_call *call = user;
+    outputs_push_send(&call->ua->out, socket, to, bytes);
+}
+
+static void media_event(roam_call *call, roam_event_type type, const char *why, uint32_t gap_ms)
+{
+    roam_event event = {.type = type, .account = call->account->id, .call = call->id, .call_state = call->state, .gap_ms = gap_ms};
+    ua_event(call->ua, &event, why);
+}
+
+static void on_stream_event(void *user, roam_stream *stream, const roam_stream_event *e)
+{
+    roam_call *call = user;
+    roam_event event;
+    (void)stream;
+    switch (e->type) {
+    case STREAM_SENT:
+        if (move_active(&call->move) && e->leg == stream_sending_leg(call->stream) && e->leg != call->told.leg)
+            move_uplink(&call->move);
+        else if (move_active(&call->move) && e->leg == stream_sending_leg(call->stream))
+            move_uplink(&call->move);
+        break;
+    case STREAM_RECEIVED:
+        if (e->leg == stream_sending_leg(call->stream) || e->leg == call->telling.leg || e->leg == call->told.leg)
+            move_downlink(&call->move);
+        break;
+    case STREAM_DTMF:
+        event = (roam_event){.type = ROAM_EVENT_CALL_DTMF,
+                             .account = call->account->id,
+                             .call = call->id,
+                             .digit = e->digit,
+                             .duration_ms = e->duration_ms};
+        ua_event(call->ua, &event, "rfc4733");
+        break;
+    case STREAM_SILENT:
+        media_event(call, ROAM_EVENT_CALL_MEDIA_SILENT, "no RTP although it should flow", 0);
+        break;
+    case STREAM_HEARD_AGAIN:
+        media_event(call, ROAM_EVENT_CALL_MEDIA_HEARD, "RTP is back", e->gap_ms);
+        break;
+    case STREAM_RTCP_BYE:
+        break; /* the dialog says when a call is over */
+    }
+    call_look(call);
+}
+
+static bool ensure_stream(roam_call *call)
+{
+    if (call->stream)
+        return true;
+    roam_stream_host host = {on_send, on_stream_event, call};
+    char cname[24];
+    roam_writer w;
+    writer_init(&w, cname, sizeof cname - 1); /* random: a CNAME must not tell the user or an address (RFC 7022) */
+    random_token(&call->ua->env.random, &w, 16);
+    cname[w.len] = '\0';
+    roam_stream_config config = {.cname = cname, .ptime_ms = 20};
+    call->stream = stream_new(&call->ua->env, &host, &config);
+    if (!call->stream)
+        return false;
+    stream_set_source(call->stream, call->source);
+    stream_set_sink(call->stream, call->sink);
+    return true;
+}
+
+void call_set_audio(roam_call *call, roam_audio_source *source, bool set_source, roam_audio_sink *sink, bool set_sink)
+{
+    if (set_source && source != call->source) {
+        roam_audio_source *old = call->source;
+        call->source = source;
+        if (call->stream)
+            stream_set_source(call->stream, source);
+        if (old && old->close)
+            old->close(old);
+    }
+    if (set_sink && sink != call->sink) {
+        roam_audio_sink *old = call->sink;
+        call->sink = sink;
+        if (call->stream)
+            stream_set_sink(call->stream, sink);
+        if (old && old->close)
+            old->close(old);
+    }
+}
+
+/* Puts a leg that is up under the stream; sends from it at once when the one that sends now cannot. */
+static void attach(roam_call *call, roam_call_leg *leg)
+{
+    if (!call->stream || leg->in_stream)
+        return;
+    roam_leg l = {leg->rtp_socket, leg->rtcp_socket, true};
+    if (stream_add_leg(call->stream, &l) == 0)
+        leg->in_stream = true;
+}
+
+static bool leg_usable(const roam_call_leg *leg)
+{
+    return leg && (leg->state == LEG_UP || leg->state == LEG_RETIRING);
+}
+
+void call_media_apply(roam_call *call)
+{
+    const roam_agreement *a = &call->session.agreed;
+    roam_ua *ua = call->ua;
+    if (!ensure_stream(call))
+        return;
+    roam_net_dest *dest = a->active ? net_dest_get(ua, &a->remote_rtp.ip) : NULL;
+    net_dest_put(ua, call->media_dest);
+    call->media_dest = dest;
+    for (size_t i = 0; i < CALL_MAX_LEGS; i++)
+        if (call->legs[i].state == LEG_UP)
+            attach(call, &call->legs[i]);
+    if (a->active) {
+        roam_stream_format format = {.codec = a->codec,
+                                     .send_payload_type = a->send_type,
+                                     .receive_payload_type = a->receive_type,
+                                     .has_dtmf = a->has_dtmf,
+                                     .send_dtmf_type = a->send_dtmf,
+                                     .receive_dtmf_type = a->receive_dtmf,
+                                     .rtcp_mux = a->rtcp_mux};
+        stream_set_format(call->stream, &format);
+        stream_set_remote(call->stream, &a->remote_rtp, &a->remote_rtcp);
+        stream_set_direction(call->stream, a->direction);
+        if (!call->stream_started && stream_start(call->stream) == 0)
+            call->stream_started = true;
+    } else {
+        roam_addr none = {0};
+        stream_set_remote(call->stream, &none, &none);
+    }
+    media_event(call, ROAM_EVENT_CALL_MEDIA, a->active ? a->codec->name : "inactive", 0);
+    call_report_hold(call);
+    call_look(call);
+}
+
+/* ---- which leg ---- */
+
+static roam_call_leg *free_slot(roam_call *call)
+{
+    roam_call_leg *victim = NULL;
+    for (size_t i = 0; i < CALL_MAX_LEGS; i++) {
+        roam_call_leg *leg = &call->legs[i];
+        if (leg->state == LEG_NONE)
+            return leg;
+        bool needed = leg->rtp_socket == call->told.leg || (call->stream && leg->rtp_socket == stream_sending_leg(call->stream));
+        if (!needed || (!victim && leg->state == LEG_RETIRING))
+            victim = leg;
+    }
+    if (victim)
+        leg_drop(call, victim, "replaced by a newer one");
+    return victim;
+}
+
+roam_call_leg *call_keep_leg(roam_call *call)
+{
+    roam_ua *ua = call->ua;
+    roam_ip source;
+    uint32_t link = 0;
+    roam_call_leg *told = call_leg_by_rtp(call, call->told.leg);
+    if (told && told->state == LEG_UP && !call_wants_media_move(call))
+        return told;
+    roam_net_dest *dest = call->media_dest ? call->media_dest : call->hop_dest;
+    if (!net_route(ua, dest, call->account->link, &source, &link)) {
+        /* No way to the peer's own address (a private one behind a relay, say): the signalling path is the best guess. */
+        if (!call->media_dest || !flow_usable(call->flow))
+            return NULL;
+        source = call->flow->path->local.ip;
+        link = call->flow->path->link;
+    }
+    for (size_t i = 0; i < CALL_MAX_LEGS; i++) {
+        roam_call_leg *leg = &call->legs[i];
+        bool same = leg->state != LEG_NONE && leg->state != LEG_RETIRING && roam_ip_equal(&leg->ip, &source);
+        if (!same || (call->leg_renew && leg->rtp_socket == call->told.leg))
+            continue;
+        if (leg->state == LEG_FAILED)
+            return NULL;
+        return leg->state == LEG_UP ? leg : NULL;
+    }
+    /* A path that is left and taken again: its leg was retiring only. */
+    for (size_t i = 0; i < CALL_MAX_LEGS && !call->leg_renew; i++) {
+        roam_call_leg *leg = &call->legs[i];
+        if (leg->state == LEG_RETIRING && roam_ip_equal(&leg->ip, &source)) {
+            leg_set_state(call, leg, LEG_UP, "wanted again");
+            return leg;
+        }
+    }
+    roam_call_leg *leg = free_slot(call);
+    if (!leg)
+        return NULL;
+    *leg = (roam_call_leg){.ip = source, .link = link};
+    open_rtp(call, leg, told && !call->leg_renew ? told->rtp_port : next_port(ua)); /* a known port is one surprise less for firewalls */
+    return NULL;
+}
+
+/* A leg whose address left the device sends nothing any more; the wanted one, as soon as it is up, takes over at once. */
+void call_media_path_check(roam_call *call)
+{
+    roam_ua *ua = call->ua;
+    for (size_t i = 0; i < CALL_MAX_LEGS; i++) {
+        roam_call_leg *leg = &call->legs[i];
+        if (leg->state != LEG_NONE && !net_alive(ua, &leg->ip))
+            leg_drop(call, leg, "address left the device");
+    }
+    if (call->state == ROAM_CALL_DISCONNECTING || call->state == ROAM_CALL_ENDED)
+        return;
+    roam_call_leg *wanted = call_keep_leg(call);
+    if (!wanted || !call->stream)
+        return;
+    attach(call, wanted);
+    uint32_t sending = stream_sending_leg(call->stream);
+    if (sending != wanted->rtp_socket && !leg_usable(call_leg_by_rtp(call, sending)))
+        stream_send_from(call->stream, wanted->rtp_socket);
+}
+
+static void arm_leg_timer(roam_call *call)
+{
+    roam_time next = ROAM_NEVER;
+    for (size_t i = 0; i < CALL_MAX_LEGS; i++)
+        if (call->legs[i].state == LEG_RETIRING && call->legs[i].retire_at < next)
+            next = call->legs[i].retire_at;
+    if (next != ROAM_NEVER)
+        timer_arm(&call->ua->env.timers, &call->leg_timer, next);
+}
+
+void call_leg_told(roam_call *call, uint32_t rtp_socket)
+{
+    roam_call_leg *leg = call_leg_by_rtp(call, rtp_socket);
+    if (!leg || !call->stream)
+        return;
+    attach(call, leg);
+    call->leg_renew = false;
+    if (stream_sending_leg(call->stream) != rtp_socket)
+        stream_send_from(call->stream, rtp_socket);
+    for (size_t i = 0; i < CALL_MAX_LEGS; i++) {
+        roam_call_leg *other = &call->legs[i];
+        if (other == leg || other->state == LEG_NONE || other->state == LEG_RETIRING)
+            continue;
+        if (other->state != LEG_UP) {
+            leg_drop(call, other, "not needed any more");
+            continue;
+        }
+        other->retire_at = ua_now(call->ua) + LEG_LINGER;
+        leg_set_state(call, other, LEG_RETIRING, "the peer knows the new one");
+    }
+    arm_leg_timer(call);
+}
+
+/* Called by call.c's leg timer: the old leg goes when the new one has been heard, or nothing is to be heard (handover.md, Media). */
+static void retire(roam_call *call)
+{
+    bool heard = !call->stream || stream_leg_heard(call->stream, call->told.leg) || !call->expect_in;
+    for (size_t i = 0; i < CALL_MAX_LEGS; i++) {
+        roam_call_leg *leg = &call->legs[i];
+        if (leg->state != LEG_RETIRING || ua_now(call->ua) < leg->retire_at)
+            continue;
+        if (heard)
+            leg_drop(call, leg, "retired");
+        else
+            leg->retire_at = ua_now(call->ua) + LEG_LINGER;
+    }
+    arm_leg_timer(call);
+}
+
+void call_media_timer(roam_timer *timer);
+void call_media_timer(roam_timer *timer)
+{
+    retire(container_of(timer, roam_call, leg_timer));
+}
+
+void call_media_stop(roam_call *call)
+{
+    if (call->stream)
+        stream_free(call->stream, false);
+    call->stream = NULL;
+    call->stream_started = false;
+    for (size_t i = 0; i < CALL_MAX_LEGS; i++) {
+        call->legs[i].in_stream = false;
+        leg_drop(call, &call->legs[i], "media over");
+    }
+    env_cancel(&call->ua->env, &call->leg_timer);
+    net_dest_put(call->ua, call->media_dest);
+    call->media_dest = NULL;
+    call_set_audio(call, NULL, true, NULL, true);
+}
+
+bool call_media_receive(roam_ua *ua, uint32_t socket, const roam_addr *from, roam_span bytes)
+{
+    list_each(call, &ua->calls, roam_call, node)
+        for (size_t i = 0; i < CALL_MAX_LEGS; i++) {
+            roam_call_leg *leg = &call->legs[i];
+            if (leg->state == LEG_NONE || (leg->rtp_socket != socket && leg->rtcp_socket != socket))
+                continue;
+            if (call->stream && leg->in_stream)
+                stream_receive(call->stream, socket, from, bytes);
+            return true;
+        }
+    return false;
+}

@@ -1,0 +1,71 @@
+/* The device's networks as the core sees them: the picture, the destinations in use, the paths that have a socket.
+ *
+ * Everything that sends asks net_route() which path leads to a destination *now*. The answer changes with the picture; who compares it with what
+ * it uses knows whether it has to move. Nothing here decides what a move is. */
+#ifndef ROAM_UA_NET_H
+#define ROAM_UA_NET_H
+
+#include "roam/core.h"
+#include "sip/path.h"
+#include "ua/work.h"
+
+typedef struct roam_net_dest {
+    roam_map_node node; /* in roam_net.dests, by address */
+    roam_ip ip;
+    unsigned refs;
+    bool answered;   /* the host told a route (which may be "none") */
+    roam_ip source;  /* the host's answer; family 0: unreachable */
+    uint32_t link;
+} roam_net_dest;
+
+/* A SIP path and what the core needs around it. */
+typedef struct roam_net_path {
+    roam_path path;
+    roam_ua *ua;
+    roam_timer retry;   /* a refused socket is asked for again */
+    roam_timer idle;    /* nobody uses it any more */
+    unsigned attempts;
+    bool restarting;    /* roam_handle_ip_change asked for this opening: progress is told */
+} roam_net_path;
+
+typedef struct roam_net {
+    roam_net_addr *addrs;
+    size_t naddrs;
+    bool have_picture;
+    roam_map dests;
+    roam_list paths;       /* roam_net_path.path.node */
+    roam_list graveyard;   /* paths gone, kept while a flow still refers to them */
+    uint32_t next_path, next_socket;
+    uint16_t sip_port;     /* configured, or the one the OS gave first */
+    uint32_t restart_delay_ms;
+} roam_net;
+
+int net_init(roam_ua *ua);
+void net_free(roam_ua *ua);
+
+/* A destination stays watched as long as somebody holds it. NULL: no memory. */
+roam_net_dest *net_dest_get(roam_ua *ua, const roam_ip *ip);
+void net_dest_put(roam_ua *ua, roam_net_dest *dest); /* NULL is fine */
+
+/* The source toward `dest` now, over `link` only when that is not 0. False: unreachable. */
+bool net_route(const roam_ua *ua, const roam_net_dest *dest, uint32_t link, roam_ip *source, uint32_t *source_link);
+/* Is this local address still (or again) on the device? */
+bool net_alive(const roam_ua *ua, const roam_ip *ip);
+
+/* The SIP path of a local address: found, or asked for from the host (then PATH_OPENING). NULL: no memory. */
+roam_path *net_path(roam_ua *ua, const roam_ip *source, uint32_t link);
+roam_path *net_path_by_socket(roam_ua *ua, uint32_t socket);
+uint32_t net_new_socket(roam_ua *ua);
+/* Opens the sockets of all paths anew, on the same port (P2). */
+void net_restart_listeners(roam_ua *ua);
+
+/* True when the socket was one of ours. */
+bool net_socket_opened(roam_ua *ua, uint32_t socket, int err, const roam_addr *local);
+/* Takes the picture. Paths whose address went are gone afterwards, their sockets closed. Returns whether anything differs from before. */
+bool net_take_picture(roam_ua *ua, const roam_network *network);
+/* One route answer. Returns whether it differs from before. */
+bool net_take_route(roam_ua *ua, const roam_net_route *route);
+/* Frees paths that are gone and that no flow uses. */
+void net_bury(roam_ua *ua);
+
+#endif

@@ -1,0 +1,132 @@
+#include "ua/output.h"
+
+#include "base/limits.h"
+
+/* Packets are many and small, events few and large: a node is as long as what it holds. */
+#define SPARE_BYTES 1600u
+#define SPARE_MAX 64u
+
+typedef struct output_head {
+    roam_output_type type;
+    uint32_t socket, link, query;
+    roam_socket_purpose purpose;
+    roam_addr local, remote;
+    size_t len;
+} output_head;
+
+struct roam_output_node {
+    roam_list node;
+    size_t cap;
+    output_head head;
+    char bytes[]; /* the datagram, the name, or one roam_event */
+};
+
+void outputs_init(roam_outputs *o, roam_mem *mem)
+{
+    *o = (roam_outputs){.mem = mem};
+    list_init(&o->queue);
+    list_init(&o->spare);
+}
+
+static void free_all(roam_outputs *o, roam_list *list)
+{
+    roam_list *node;
+    while ((node = list_pop(list)))
+        mem_free(o->mem, container_of(node, roam_output_node, node));
+}
+
+void outputs_free(roam_outputs *o)
+{
+    free_all(o, &o->queue);
+    free_all(o, &o->spare);
+    mem_free(o->mem, o->polled);
+    o->polled = NULL;
+    o->count = o->nspare = 0;
+}
+
+static void release(roam_outputs *o, roam_output_node *n)
+{
+    if (!n)
+        return;
+    if (n->cap == SPARE_BYTES && o->nspare < SPARE_MAX) {
+        list_push(&o->spare, &n->node);
+        o->nspare++;
+    } else {
+        mem_free(o->mem, n);
+    }
+}
+
+static roam_output_node *take(roam_outputs *o, size_t len)
+{
+    if (o->count >= ROAM_MAX_OUTPUTS)
+        return NULL;
+    roam_list *spare = len <= SPARE_BYTES ? list_pop(&o->spare) : NULL;
+    if (spare) {
+        o->nspare--;
+        return container_of(spare, roam_output_node, node);
+    }
+    size_t cap = len <= SPARE_BYTES ? SPARE_BYTES : len;
+    roam_output_node *n = mem_alloc(o->mem, sizeof *n + cap);
+    if (n) {
+        list_init(&n->node);
+        n->cap = cap;
+    }
+    return n;
+}
+
+static bool push(roam_outputs *o, const output_head *head, const void *bytes)
+{
+    roam_output_node *n = take(o, head->len);
+    if (!n) {
+        o->dropped++;
+        return false;
+    }
+    n->head = *head;
+    if (head->len)
+        memcpy(n->bytes, bytes, head->len);
+    list_push(&o->queue, &n->node);
+    o->count++;
+    return true;
+}
+
+bool outputs_push(roam_outputs *o, const roam_output *out)
+{
+    output_head head = {out->type, out->socket, out->link, out->query, out->purpose, out->local, out->remote, out->bytes.len};
+    return push(o, &head, out->bytes.ptr);
+}
+
+bool outputs_push_event(roam_outputs *o, const roam_event *event)
+{
+    output_head head = {.type = ROAM_OUTPUT_EVENT, .len = sizeof *event};
+    return push(o, &head, event);
+}
+
+bool outputs_push_send(roam_outputs *o, uint32_t socket, const roam_addr *remote, roam_span bytes)
+{
+    output_head head = {.type = ROAM_OUTPUT_SEND, .socket = socket, .remote = *remote, .len = bytes.len};
+    return push(o, &head, bytes.ptr);
+}
+
+bool outputs_poll(roam_outputs *o, roam_output *out)
+{
+    release(o, o->polled);
+    o->polled = NULL;
+    roam_list *first = list_pop(&o->queue);
+    if (!first)
+        return false;
+    o->count--;
+    roam_output_node *n = o->polled = container_of(first, roam_output_node, node);
+    out->type = n->head.type;
+    out->socket = n->head.socket;
+    out->link = n->head.link;
+    out->query = n->head.query;
+    out->purpose = n->head.purpose;
+    out->local = n->head.local;
+    out->remote = n->head.remote;
+    out->bytes = span_make(n->bytes, n->head.len);
+    if (n->head.type == ROAM_OUTPUT_EVENT) {
+        memcpy(&out->event, n->bytes, sizeof out->event);
+        out->bytes = span_make(NULL, 0);
+    }
+    return true;
+}

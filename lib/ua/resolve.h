@@ -1,0 +1,22 @@
+/* From the host of a URI to an address: a literal at once, a name by asking the host. Answers are kept for a while and forgotten at every
+ * epoch: another network may have another resolver. */
+#ifndef ROAM_UA_RESOLVE_H
+#define ROAM_UA_RESOLVE_H
+
+#include "base/env.h"
+#include "roam/core.h"
+#include "wire/uri.h"
+
+typedef struct roam_resolver {
+    roam_map names; /* by lower-case host */
+    uint32_t next_query;
+} roam_resolver;
+
+int resolver_init(roam_ua *ua);
+void resolver_free(roam_ua *ua);
+/* 0 and the address; ROAM_EBUSY while the host is asked (everybody's work is asked for when it answers); ROAM_ENOTFOUND when there is none (asked again after some seconds). */
+int resolve_uri(roam_ua *ua, const roam_uri *uri, roam_addr *out);
+void resolver_answer(roam_ua *ua, uint32_t query, const roam_ip *ips, size_t n);
+void resolver_forget(roam_ua *ua);
+
+#endif

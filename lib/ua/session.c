@@ -1,0 +1,388 @@
+#include "ua/session.h"
+
+#include <assert.h>
+
+#define CAN_SEND 1u /* bits of roam_direction */
+#define CAN_RECEIVE 2u
+
+void session_init(roam_session *s, roam_env *env, const char *codecs)
+{
+    *s = (roam_session){.env = env, .dtmf_type = 101};
+    s->id = random_u64(&env->random) >> 2; /* o= fields are to fit a signed 64-bit number everywhere (RFC 3264 5) */
+    s->version = s->id;
+    size_t n = 0;
+    roam_span rest = span_of(codecs);
+    while (rest.len && n + 1 < SESSION_MAX_CODECS) {
+        roam_span name = span_trim(span_cut(rest, ',', &rest));
+        const roam_codec *codec = codec_find(name, 8000);
+        if (codec)
+            s->codecs[n++] = codec;
+    }
+    if (n == 0)
+        for (const roam_codec *const *all = codec_list(); *all && n + 1 < SESSION_MAX_CODECS; all++)
+            s->codecs[n++] = *all;
+}
+
+void session_free(roam_session *s)
+{
+    if (s->env)
+        mem_free(&s->env->mem, s->remote_offer);
+    s->remote_offer = NULL;
+}
+
+static void set_state(roam_session *s, roam_offer_state state)
+{
+    static const char *const text[] = {"stable", "local offer", "remote offer"};
+    if (s->state == state)
+        return;
+    assert(s->state == OFFER_STABLE || state == OFFER_STABLE); /* offers alternate with answers */
+    trace_state(&s->env->trace, "offer", s->id, text[s->state], text[state], "");
+    s->state = state;
+    if (state == OFFER_STABLE) {
+        mem_free(&s->env->mem, s->remote_offer);
+        s->remote_offer = NULL;
+    }
+}
+
+/* ---- writing ---- */
+
+static void write_origin(roam_session *s, roam_writer *w, const roam_session_local *local)
+{
+    if (!s->origin[0]) {
+        roam_ip_format(&local->ip, s->origin);
+        s->origin_family = local->ip.family;
+    }
+    write_lit(w, "v=0\r\no=- ");
+    write_u64(w, s->id);
+    write_char(w, ' ');
+    write_u64(w, s->version);
+    write_cstr(w, s->origin_family == 6 ? " IN IP6 " : " IN IP4 ");
+    write_cstr(w, s->origin);
+    write_lit(w, "\r\n");
+}
+
+/* The version rises by one when, and only when, what follows the o= line differs (RFC 3264 8). `body` begins at `at` in the writer. */
+static void fix_version(roam_session *s, roam_writer *w, size_t at, const roam_session_local *local, size_t after_origin)
+{
+    if (w->overflow)
+        return;
+    uint64_t hash = roam_siphash(s->env->hash_seed, span_make(w->ptr + after_origin, w->len - after_origin));
+    if (s->described && hash != s->described) {
+        /* One digit more would shift everything: write the origin anew, the rest behind it. */
+        size_t tail = w->len - after_origin;
+        char *copy = mem_alloc(&s->env->mem, tail);
+        if (!copy) {
+            w->overflow = true;
+            return;
+        }
+        memcpy(copy, w->ptr + after_origin, tail);
+        s->version++;
+        w->len = at;
+        write_origin(s, w, local);
+        write_bytes(w, copy, tail);
+        mem_free(&s->env->mem, copy);
+    }
+    s->described = hash;
+}
+
+static void write_session_lines(roam_writer *w, const roam_session_local *local)
+{
+    write_lit(w, "s=-\r\nc=IN ");
+    write_cstr(w, local->ip.family == 6 ? "IP6 " : "IP4 ");
+    write_ip(w, &local->ip);
+    write_lit(w, "\r\nt=0 0\r\n");
+}
+
+static void write_rtpmap(roam_writer *w, unsigned type, const char *name, unsigned clock)
+{
+    write_lit(w, "a=rtpmap:");
+    write_u64(w, type);
+    write_char(w, ' ');
+    write_cstr(w, name);
+    write_char(w, '/');
+    write_u64(w, clock);
+    write_lit(w, "\r\n");
+}
+
+static void write_dtmf_map(roam_writer *w, unsigned type)
+{
+    write_rtpmap(w, type, "telephone-event", 8000);
+    write_lit(w, "a=fmtp:");
+    write_u64(w, type);
+    write_lit(w, " 0-15\r\n");
+}
+
+static void write_stream_tail(roam_writer *w, const roam_session_local *local, roam_direction direction, bool mux)
+{
+    write_lit(w, "a=ptime:20\r\na=");
+    write_cstr(w, direction_text(direction));
+    write_lit(w, "\r\n");
+    if (local->rtcp_port != local->rtp_port + 1 && local->rtcp_port != local->rtp_port) { /* RFC 3605 */
+        write_lit(w, "a=rtcp:");
+        write_u64(w, local->rtcp_port);
+        write_lit(w, "\r\n");
+    }
+    if (mux)
+        write_lit(w, "a=rtcp-mux\r\n");
+}
+
+/* What we want, and what the peer's hold leaves of it: an offer for another reason must not read as its end. */
+static roam_direction wanted_direction(const roam_session *s, bool hold)
+{
+    unsigned d = DIRECTION_SENDRECV;
+    if (hold)
+        d &= ~CAN_RECEIVE;
+    if (s->remote_hold)
+        d &= ~CAN_SEND;
+    return (roam_direction)d;
+}
+
+int session_offer(roam_session *s, roam_writer *w, const roam_session_local *local, bool hold)
+{
+    if (s->state != OFFER_STABLE)
+        return ROAM_ESTATE;
+    size_t at = w->len;
+    write_origin(s, w, local);
+    size_t after = w->len;
+    write_session_lines(w, local);
+    write_lit(w, "m=audio ");
+    write_u64(w, local->rtp_port);
+    write_lit(w, " RTP/AVP");
+    /* The codec in use first: an answerer takes the first it knows, and a move is no reason to change. */
+    const roam_codec *used = s->agreed.active ? s->agreed.codec : NULL;
+    for (int pass = 0; pass < 2; pass++)
+        for (size_t i = 0; s->codecs[i]; i++)
+            if ((s->codecs[i] == used) == (pass == 0)) {
+                write_char(w, ' ');
+                write_u64(w, (unsigned)s->codecs[i]->static_type);
+            }
+    write_char(w, ' ');
+    write_u64(w, s->dtmf_type);
+    write_lit(w, "\r\n");
+    for (size_t i = 0; s->codecs[i]; i++)
+        write_rtpmap(w, (unsigned)s->codecs[i]->static_type, s->codecs[i]->name, s->codecs[i]->clock);
+    write_dtmf_map(w, s->dtmf_type);
+    roam_direction direction = wanted_direction(s, hold);
+    write_stream_tail(w, local, direction, true);
+    fix_version(s, w, at, local, after);
+    if (w->overflow)
+        return ROAM_EOVERFLOW;
+    s->offered = direction;
+    set_state(s, OFFER_LOCAL);
+    return 0;
+}
+
+/* ---- reading ---- */
+
+static bool is_audio_rtp(const roam_sdp_media *media)
+{
+    return span_ieq(media->type, SPAN("audio")) && (span_ieq(media->protocol, SPAN("RTP/AVP")) || span_ieq(media->protocol, SPAN("RTP/AVPF")));
+}
+
+/* The m= line that is our stream: the first audio over RTP that is not refused; -1: none. A refused one counts when `refused_too`. */
+static int find_stream(const roam_sdp *sdp, bool refused_too)
+{
+    for (size_t i = 0; i < sdp->nmedia; i++)
+        if (is_audio_rtp(&sdp->media[i]) && (sdp->media[i].port != 0 || refused_too))
+            return (int)i;
+    return -1;
+}
+
+static bool known_codec(const roam_session *s, const roam_codec *codec)
+{
+    for (size_t i = 0; s->codecs[i]; i++)
+        if (s->codecs[i] == codec)
+            return true;
+    return false;
+}
+
+/* The first format of the peer that we take; its order is its preference (RFC 3264 6.1). An answerer that lists several is taken by the first too. */
+static bool read_formats(const roam_session *s, const roam_sdp_media *media, roam_agreement *a)
+{
+    roam_span rest = media->formats;
+    uint8_t type;
+    while (sdp_next_format(&rest, &type)) {
+        roam_rtpmap map;
+        if (!sdp_rtpmap(media, type, &map))
+            continue;
+        if (span_ieq(map.encoding, SPAN("telephone-event")) && map.clock == 8000) {
+            if (!a->has_dtmf) {
+                a->has_dtmf = true;
+                a->send_dtmf = a->receive_dtmf = type;
+            }
+            continue;
+        }
+        const roam_codec *codec = codec_find(map.encoding, map.clock);
+        if (!a->codec && codec && known_codec(s, codec)) {
+            a->codec = codec;
+            a->send_type = a->receive_type = type;
+        }
+    }
+    return a->codec != NULL;
+}
+
+static void read_remote(const roam_sdp *sdp, const roam_sdp_media *media, roam_agreement *a)
+{
+    const roam_sdp_connection *c = sdp_media_connection(sdp, media);
+    a->active = media->port != 0;
+    a->remote_rtp = (roam_addr){c->ip, media->port};
+    a->rtcp_mux = sdp_attribute(media->attributes, media->nattributes, SPAN("rtcp-mux")) != NULL;
+    uint16_t rtcp = 0;
+    if (!sdp_rtcp_port(media, &rtcp))
+        rtcp = (uint16_t)(media->port + 1);
+    a->remote_rtcp = (roam_addr){c->ip, a->rtcp_mux ? media->port : rtcp};
+}
+
+int session_take_answer(roam_session *s, roam_span text)
+{
+    if (s->state != OFFER_LOCAL)
+        return ROAM_ESTATE;
+    roam_arena arena;
+    arena_init(&arena, &s->env->mem);
+    roam_sdp *sdp = arena_alloc(&arena, sizeof *sdp);
+    int err = sdp ? sdp_parse(sdp, &arena, text) : ROAM_ENOMEM;
+    roam_agreement a = {0};
+    if (!err) {
+        int i = find_stream(sdp, false);
+        if (i < 0 || !read_formats(s, &sdp->media[i], &a)) {
+            err = ROAM_EUNSUPPORTED;
+        } else {
+            roam_direction theirs = sdp_direction(sdp, &sdp->media[i]);
+            read_remote(sdp, &sdp->media[i], &a);
+            if (a.remote_rtp.ip.family == 0)
+                err = ROAM_EUNSUPPORTED; /* a name, or no address */
+            a.direction = (roam_direction)((unsigned)s->offered & (unsigned)direction_reverse(theirs));
+            if (!err && (s->offered & CAN_SEND)) /* where we did not offer to send, the answer says nothing about its wish to listen */
+                s->remote_hold = !(theirs & CAN_RECEIVE);
+            /* We offered mux; the numbers we receive with are those we offered. */
+            if (a.codec)
+                a.receive_type = (uint8_t)a.codec->static_type;
+            a.receive_dtmf = s->dtmf_type;
+        }
+    }
+    arena_free(&arena);
+    if (!err)
+        s->agreed = a;
+    set_state(s, OFFER_STABLE);
+    return err;
+}
+
+void session_reopen(roam_session *s)
+{
+    if (s->state == OFFER_STABLE)
+        set_state(s, OFFER_LOCAL);
+}
+
+void session_withdraw(roam_session *s)
+{
+    if (s->state == OFFER_LOCAL)
+        set_state(s, OFFER_STABLE);
+}
+
+int session_take_offer(roam_session *s, roam_span text)
+{
+    if (s->state != OFFER_STABLE)
+        return ROAM_ESTATE;
+    roam_arena arena;
+    arena_init(&arena, &s->env->mem);
+    roam_sdp *sdp = arena_alloc(&arena, sizeof *sdp);
+    int err = sdp ? sdp_parse(sdp, &arena, text) : ROAM_ENOMEM;
+    roam_agreement a = {0};
+    roam_direction theirs = DIRECTION_SENDRECV;
+    if (!err) {
+        int i = find_stream(sdp, false);
+        if (i < 0 || !read_formats(s, &sdp->media[i], &a)) {
+            err = ROAM_EUNSUPPORTED;
+        } else {
+            theirs = sdp_direction(sdp, &sdp->media[i]);
+            read_remote(sdp, &sdp->media[i], &a);
+            if (a.remote_rtp.ip.family == 0)
+                err = ROAM_EUNSUPPORTED;
+        }
+    }
+    arena_free(&arena);
+    if (err)
+        return err;
+    s->remote_offer = mem_strdup(&s->env->mem, text);
+    if (!s->remote_offer)
+        return ROAM_ENOMEM;
+    s->remote_offer_len = text.len;
+    s->next = a;
+    s->remote_offered = theirs;
+    set_state(s, OFFER_REMOTE);
+    return 0;
+}
+
+static void write_refused(roam_writer *w, const roam_sdp_media *media)
+{
+    write_lit(w, "m=");
+    write_span(w, media->type);
+    write_lit(w, " 0 ");
+    write_span(w, media->protocol);
+    write_char(w, ' ');
+    write_span(w, media->formats);
+    write_lit(w, "\r\n");
+}
+
+static void write_accepted(roam_writer *w, const roam_sdp_media *media, const roam_agreement *a, const roam_session_local *local)
+{
+    write_lit(w, "m=audio ");
+    write_u64(w, local->rtp_port);
+    write_char(w, ' ');
+    write_span(w, media->protocol);
+    write_char(w, ' ');
+    write_u64(w, a->receive_type);
+    if (a->has_dtmf) {
+        write_char(w, ' ');
+        write_u64(w, a->receive_dtmf);
+    }
+    write_lit(w, "\r\n");
+    write_rtpmap(w, a->receive_type, a->codec->name, a->codec->clock);
+    if (a->has_dtmf)
+        write_dtmf_map(w, a->receive_dtmf);
+    write_stream_tail(w, local, a->direction, a->rtcp_mux);
+}
+
+int session_answer(roam_session *s, roam_writer *w, const roam_session_local *local, bool hold)
+{
+    if (s->state != OFFER_REMOTE)
+        return ROAM_ESTATE;
+    roam_arena arena;
+    arena_init(&arena, &s->env->mem);
+    roam_sdp *sdp = arena_alloc(&arena, sizeof *sdp);
+    int err = sdp ? sdp_parse(sdp, &arena, span_make(s->remote_offer, s->remote_offer_len)) : ROAM_ENOMEM;
+    if (err) {
+        arena_free(&arena);
+        return err;
+    }
+    roam_agreement a = s->next;
+    unsigned mine = hold ? (unsigned)DIRECTION_SENDONLY : (unsigned)DIRECTION_SENDRECV;
+    a.direction = (roam_direction)(mine & (unsigned)direction_reverse(s->remote_offered));
+    size_t at = w->len;
+    write_origin(s, w, local);
+    size_t after = w->len;
+    write_session_lines(w, local);
+    int stream = find_stream(sdp, false);
+    for (size_t i = 0; i < sdp->nmedia; i++) {
+        if ((int)i == stream)
+            write_accepted(w, &sdp->media[i], &a, local);
+        else
+            write_refused(w, &sdp->media[i]);
+    }
+    arena_free(&arena);
+    fix_version(s, w, at, local, after);
+    if (w->overflow)
+        return ROAM_EOVERFLOW;
+    s->agreed = a;
+    if (a.has_dtmf)
+        s->dtmf_type = a.receive_dtmf; /* numbers stay what they are for the whole session (RFC 3264 8.3.2) */
+    s->remote_hold = !(s->remote_offered & CAN_RECEIVE);
+    set_state(s, OFFER_STABLE);
+    return 0;
+}
+
+void session_refuse(roam_session *s)
+{
+    if (s->state == OFFER_REMOTE)
+        set_state(s, OFFER_STABLE);
+}

@@ -1,0 +1,335 @@
+#include "ua/ua.h"
+
+#include "ua/account.h"
+#include "ua/call.h"
+
+#define LEAVE_LIMIT ROAM_SECONDS(4)
+
+/* ---- configuration ---- */
+
+void roam_ua_config_default(roam_ua_config *config)
+{
+    *config = (roam_ua_config){.t1_ms = 500,
+                               .t2_ms = 4000,
+                               .t4_ms = 5000,
+                               .coalesce_ms = 50,
+                               .route_answers = true,
+                               .register_rate = 10000,
+                               .register_burst = 200};
+}
+
+const char *roam_version(void)
+{
+    return ROAM_VERSION;
+}
+
+/* ---- the sip layer's user ---- */
+
+static int on_send(void *user, const roam_flow *flow, roam_span bytes)
+{
+    roam_ua *ua = user;
+    const roam_path *path = flow->path;
+    if (path->state != PATH_UP)
+        return 0; /* lost with the path: its sender finds out by the move, not by an error */
+    if (!outputs_push_send(&ua->out, path->socket, &flow->remote, bytes))
+        return ROAM_ENOMEM;
+    trace_message(&ua->env.trace, ROAM_TRACE_SENT, &path->local, &flow->remote, bytes);
+    return 0;
+}
+
+static void on_request(void *user, roam_server_txn *txn, const roam_message *request)
+{
+    uas_request(user, txn, request);
+}
+
+static void on_ack(void *user, roam_flow *flow, const roam_message *ack)
+{
+    (void)flow;
+    uas_ack(user, ack);
+}
+
+static void on_stray_response(void *user, roam_flow *flow, const roam_message *response)
+{
+    call_stray_answer(user, flow, response);
+}
+
+/* ---- birth and death ---- */
+
+static void on_leave_timer(roam_timer *timer)
+{
+    (void)timer; /* ua_leave looks */
+}
+
+roam_ua *roam_ua_new(const roam_ua_config *config)
+{
+    roam_mem first;
+    mem_init(&first, config->allocator);
+    roam_ua *ua = mem_new(&first, roam_ua);
+    if (!ua)
+        return NULL;
+    ua->config = *config;
+    env_init(&ua->env, config->allocator, config->seed, config->trace, config->trace_user);
+    roam_mem *mem = &ua->env.mem;
+    outputs_init(&ua->out, mem);
+    list_init(&ua->accounts);
+    list_init(&ua->calls);
+    list_init(&ua->work);
+    list_init(&ua->dead_calls);
+    list_init(&ua->dead_accounts);
+    map_init(&ua->account_ids, mem, ua->env.hash_seed);
+    map_init(&ua->call_ids, mem, ua->env.hash_seed);
+    map_init(&ua->call_dialogs, mem, ua->env.hash_seed);
+    timer_init(&ua->leave_timer, on_leave_timer, "leave");
+    net_init(ua);
+    resolver_init(ua);
+    ip_change_init(ua);
+    roam_sip_tu tu = {.send = on_send, .request = on_request, .ack = on_ack, .stray_response = on_stray_response, .user = ua};
+    ua->user_agent = mem_strdup(mem, span_of(config->user_agent ? config->user_agent : "roam/" ROAM_VERSION));
+    ua->codecs = config->codecs ? mem_strdup(mem, span_of(config->codecs)) : NULL;
+    bool ok = ua->user_agent && (ua->codecs || !config->codecs) && sip_init(&ua->sip, &ua->env, &tu) == 0;
+    if (!ok) {
+        roam_ua_free(ua);
+        return NULL;
+    }
+    ua->sip.merge_check = true;
+    ua->sip.answer_trying = true;
+    ua->sip.timers = (roam_sip_timers){ROAM_MS(config->t1_ms ? config->t1_ms : 500), ROAM_MS(config->t2_ms ? config->t2_ms : 4000),
+                                       ROAM_MS(config->t4_ms ? config->t4_ms : 5000)};
+    ua->config.user_agent = ua->config.codecs = NULL; /* copied above, as is the allocator */
+    ua->config.allocator = NULL;
+    return ua;
+}
+
+static void bury(roam_ua *ua)
+{
+    list_each(call, &ua->dead_calls, roam_call, node)
+        call_free(call); /* calls refer to accounts, so they go first */
+    list_each(account, &ua->dead_accounts, roam_account, node)
+        account_free(account);
+    net_bury(ua);
+}
+
+void roam_ua_free(roam_ua *ua)
+{
+    if (!ua)
+        return;
+    list_each(call, &ua->calls, roam_call, node)
+        call_free(call);
+    bury(ua);
+    list_each(account, &ua->accounts, roam_account, node)
+        account_free(account);
+    env_cancel(&ua->env, &ua->leave_timer);
+    env_cancel(&ua->env, &ua->ip_change.coalesce);
+    env_cancel(&ua->env, &ua->ip_change.bucket_timer);
+    if (ua->sip.env)
+        sip_free(&ua->sip);
+    resolver_free(ua);
+    net_free(ua);
+    map_free(&ua->account_ids);
+    map_free(&ua->call_ids);
+    map_free(&ua->call_dialogs);
+    outputs_free(&ua->out);
+    roam_mem *mem = &ua->env.mem;
+    mem_free(mem, ua->user_agent);
+    mem_free(mem, ua->codecs);
+    roam_mem last;
+    mem_init(&last, &mem->allocator);
+    env_free(&ua->env);
+    mem_free(&last, ua);
+}
+
+/* ---- inputs ---- */
+
+void ua_work(roam_ua *ua, roam_work *work)
+{
+    if (list_empty(&work->node))
+        list_push(&ua->work, &work->node);
+}
+
+void ua_work_all(roam_ua *ua)
+{
+    /* Calls first: where REGISTERs are paced, the call's refresh does not wait behind them. */
+    list_each(call, &ua->calls, roam_call, node)
+        ua_work(ua, &call->work);
+    list_each(account, &ua->accounts, roam_account, node)
+        ua_work(ua, &account->reg.work);
+}
+
+static void check_left(roam_ua *ua)
+{
+    if (ua->life != UA_LEAVING)
+        return;
+    bool busy = ua->ncalls > 0;
+    list_each(account, &ua->accounts, roam_account, node)
+        busy |= registration_busy(account);
+    if (busy && timer_armed(&ua->leave_timer))
+        return;
+    ua->life = UA_LEFT;
+    env_cancel(&ua->env, &ua->leave_timer);
+    roam_event event = {.type = ROAM_EVENT_SHUTDOWN_DONE};
+    ua_event(ua, &event, busy ? "some good-byes were not answered" : "");
+}
+
+static void check_completed(roam_ua *ua)
+{
+    roam_ip_change *ic = &ua->ip_change;
+    if (!ic->running || ic->active > 0)
+        return;
+    ic->running = false;
+    roam_event event = {.type = ROAM_EVENT_IP_CHANGE_PROGRESS, .op = ROAM_IP_CHANGE_COMPLETED, .epoch = ic->epoch};
+    ua_event(ua, &event, "");
+}
+
+void ua_enter(roam_ua *ua, roam_time now)
+{
+    if (ua->depth++ == 0)
+        ua->ip_change.bumped = false;
+    env_advance(&ua->env, now);
+}
+
+void ua_leave(roam_ua *ua)
+{
+    if (ua->depth > 1) {
+        ua->depth--;
+        return;
+    }
+    roam_list *node;
+    while ((node = list_pop(&ua->work))) {
+        roam_work *work = container_of(node, roam_work, node);
+        work->run(work);
+    }
+    bury(ua);
+    check_completed(ua);
+    check_left(ua);
+    ua->depth--;
+}
+
+void roam_ua_advance(roam_ua *ua, roam_time now)
+{
+    ua_enter(ua, now);
+    ua_leave(ua);
+}
+
+void roam_ua_receive(roam_ua *ua, roam_time now, uint32_t socket, const roam_addr *from, roam_span datagram)
+{
+    ua_enter(ua, now);
+    roam_path *path = net_path_by_socket(ua, socket);
+    if (path) {
+        trace_message(&ua->env.trace, ROAM_TRACE_RECEIVED, &path->local, from, datagram);
+        sip_receive(&ua->sip, path, from, datagram);
+    } else if (!call_media_receive(ua, socket, from, datagram)) {
+        ua->dropped++; /* of a socket that was closed a moment ago */
+    }
+    ua_leave(ua);
+}
+
+void roam_ua_socket_opened(roam_ua *ua, roam_time now, uint32_t socket, int err, const roam_addr *local)
+{
+    ua_enter(ua, now);
+    if (!net_socket_opened(ua, socket, err, local) && !call_socket_opened(ua, socket, err, local) && err == 0) {
+        roam_output out = {.type = ROAM_OUTPUT_SOCKET_CLOSE, .socket = socket}; /* nobody wants it any more */
+        outputs_push(&ua->out, &out);
+    }
+    ua_leave(ua);
+}
+
+void roam_ua_socket_error(roam_ua *ua, roam_time now, uint32_t socket, const roam_addr *remote)
+{
+    ua_enter(ua, now);
+    roam_path *path = net_path_by_socket(ua, socket);
+    trace_dropped(&ua->env.trace, path ? "path" : "leg", "the system could not send", remote, span_make(NULL, 0));
+    ua->dropped++;
+    ua_leave(ua);
+}
+
+void roam_ua_route(roam_ua *ua, roam_time now, const roam_net_route *route)
+{
+    ua_enter(ua, now);
+    if (net_take_route(ua, route))
+        ip_change_look(ua);
+    ua_leave(ua);
+}
+
+void roam_ua_resolved(roam_ua *ua, roam_time now, uint32_t query, const roam_ip *ips, size_t n)
+{
+    ua_enter(ua, now);
+    resolver_answer(ua, query, ips, n);
+    ua_leave(ua);
+}
+
+void roam_ua_shutdown(roam_ua *ua)
+{
+    if (ua->life != UA_RUNNING)
+        return;
+    ua_enter(ua, ua_now(ua));
+    ua->life = UA_LEAVING;
+    env_arm(&ua->env, &ua->leave_timer, LEAVE_LIMIT);
+    list_each(call, &ua->calls, roam_call, node)
+        call_hangup(call, "the agent leaves");
+    list_each(account, &ua->accounts, roam_account, node)
+        if (account->reg.want != WANT_NOTHING)
+            registration_want(account, WANT_UNREGISTERED);
+    ua_leave(ua);
+}
+
+/* ---- outputs ---- */
+
+roam_time roam_ua_deadline(const roam_ua *ua)
+{
+    return timers_deadline(&ua->env.timers);
+}
+
+bool roam_ua_poll(roam_ua *ua, roam_output *output)
+{
+    return outputs_poll(&ua->out, output);
+}
+
+void ua_event(roam_ua *ua, roam_event *event, const char *why)
+{
+    event->time = ua_now(ua);
+    size_t len = why ? strlen(why) : 0;
+    if (len >= sizeof event->reason)
+        len = sizeof event->reason - 1;
+    if (len)
+        memcpy(event->reason, why, len);
+    event->reason[len] = '\0';
+    outputs_push_event(&ua->out, event);
+}
+
+uint32_t ua_epoch(const roam_ua *ua)
+{
+    return ua->ip_change.epoch;
+}
+
+const char *roam_event_type_text(roam_event_type type)
+{
+    static const char *const text[] = {"registration", "call_incoming",     "call_state",       "call_hold",          "call_link",    "call_media",
+                                       "call_dtmf",    "call_media_silent", "call_media_heard", "ip_change_progress", "shutdown_done"};
+    return (unsigned)type < sizeof text / sizeof *text ? text[type] : "";
+}
+
+void write_agent_headers(roam_ua *ua, roam_writer *w, bool request)
+{
+    write_header(w, HEADER_ALLOW, SPAN(UA_ALLOW));
+    write_header(w, request ? HEADER_USER_AGENT : HEADER_SERVER, span_of(ua->user_agent));
+}
+
+void roam_ua_get_counters(const roam_ua *ua, roam_ua_counters *c)
+{
+    const roam_sip_counters *s = &ua->sip.counters;
+    size_t paths = 0;
+    list_each(np, &ua->net.paths, roam_net_path, path.node)
+        paths++;
+    *c = (roam_ua_counters){.messages_received = s->received,
+                            .messages_sent = s->sent,
+                            .retransmissions = s->retransmitted,
+                            .malformed = s->malformed,
+                            .dropped = ua->dropped + s->stray_responses + s->stray_acks + ua->out.dropped,
+                            .over_limit = s->over_limit,
+                            .transactions = ua->sip.ntransactions,
+                            .accounts = ua->naccounts,
+                            .calls = ua->ncalls,
+                            .paths = paths,
+                            .memory_blocks = ua->env.mem.live,
+                            .epoch = ua->ip_change.epoch};
+}

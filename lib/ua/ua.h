@@ -1,0 +1,65 @@
+/* The user agent: everything hangs off one roam_ua. */
+#ifndef ROAM_UA_UA_H
+#define ROAM_UA_UA_H
+
+#include "base/env.h"
+#include "base/limits.h"
+#include "roam/core.h"
+#include "sip/sip.h"
+#include "ua/ip_change.h"
+#include "ua/net.h"
+#include "ua/output.h"
+#include "ua/resolve.h"
+#include "ua/work.h"
+
+
+/* What we can do, said in Allow and nowhere exaggerated. */
+#define UA_ALLOW "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, INFO"
+
+struct roam_ua {
+    roam_env env;
+    roam_ua_config config; /* texts in it are owned */
+    char *user_agent;
+    char *codecs;
+    roam_outputs out;
+    roam_net net;
+    roam_resolver resolver;
+    roam_sip sip;
+    roam_ip_change ip_change;
+
+    roam_list accounts;    /* roam_account.node, in order of adding */
+    roam_map account_ids;
+    size_t naccounts;
+    roam_list calls;       /* roam_call.node */
+    roam_map call_ids;
+    roam_map call_dialogs; /* roam_call.dialog_node by Call-ID and our tag */
+    size_t ncalls;
+    uint32_t next_account, next_call;
+
+    roam_list work;        /* roam_work.node: what has to be looked at before this input ends */
+    roam_list dead_calls, dead_accounts; /* to be freed at the end of this input */
+    unsigned depth;        /* inputs being handled; work is done when it falls to 0 */
+    uint16_t next_rtp_port;
+    uint64_t dropped;
+
+    enum { UA_RUNNING, UA_LEAVING, UA_LEFT } life;
+    roam_timer leave_timer;
+};
+
+/* Every input and command stands between these two. ua_leave does the outstanding work and buries the dead. */
+void ua_enter(roam_ua *ua, roam_time now);
+void ua_leave(roam_ua *ua);
+static inline roam_time ua_now(const roam_ua *ua)
+{
+    return ua->env.now;
+}
+void ua_work(roam_ua *ua, roam_work *work);
+void ua_work_all(roam_ua *ua); /* every registration and call looks again */
+/* Queues an event; fills in time and `why` as the reason. */
+void ua_event(roam_ua *ua, roam_event *event, const char *why);
+uint32_t ua_epoch(const roam_ua *ua);
+
+/* Headers that every request or response of ours carries. */
+void write_agent_headers(roam_ua *ua, roam_writer *w, bool request);
+
+#endif

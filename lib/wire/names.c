@@ -1,0 +1,356 @@
+/* Names on the wire: header fields, methods, reason phrases. */
+#include "wire/names.h"
+#include "wire/chars.h"
+
+typedef struct roam_header_name {
+    char lower[24];     /* "call-id", then NUL */
+    const char *prefix; /* "Call-ID: " */
+    size_t len;         /* of the name */
+} roam_header_name;
+
+static const roam_header_name names[HEADER_COUNT] = {
+    [HEADER_OTHER] = {"", "", 0},
+    [HEADER_VIA] = {"via", "Via: ", 3},
+    [HEADER_FROM] = {"from", "From: ", 4},
+    [HEADER_TO] = {"to", "To: ", 2},
+    [HEADER_CALL_ID] = {"call-id", "Call-ID: ", 7},
+    [HEADER_CSEQ] = {"cseq", "CSeq: ", 4},
+    [HEADER_CONTACT] = {"contact", "Contact: ", 7},
+    [HEADER_ROUTE] = {"route", "Route: ", 5},
+    [HEADER_RECORD_ROUTE] = {"record-route", "Record-Route: ", 12},
+    [HEADER_MAX_FORWARDS] = {"max-forwards", "Max-Forwards: ", 12},
+    [HEADER_CONTENT_TYPE] = {"content-type", "Content-Type: ", 12},
+    [HEADER_CONTENT_LENGTH] = {"content-length", "Content-Length: ", 14},
+    [HEADER_CONTENT_ENCODING] = {"content-encoding", "Content-Encoding: ", 16},
+    [HEADER_CONTENT_DISPOSITION] = {"content-disposition", "Content-Disposition: ", 19},
+    [HEADER_EXPIRES] = {"expires", "Expires: ", 7},
+    [HEADER_MIN_EXPIRES] = {"min-expires", "Min-Expires: ", 11},
+    [HEADER_WWW_AUTHENTICATE] = {"www-authenticate", "WWW-Authenticate: ", 16},
+    [HEADER_PROXY_AUTHENTICATE] = {"proxy-authenticate", "Proxy-Authenticate: ", 18},
+    [HEADER_AUTHORIZATION] = {"authorization", "Authorization: ", 13},
+    [HEADER_PROXY_AUTHORIZATION] = {"proxy-authorization", "Proxy-Authorization: ", 19},
+    [HEADER_AUTHENTICATION_INFO] = {"authentication-info", "Authentication-Info: ", 19},
+    [HEADER_ALLOW] = {"allow", "Allow: ", 5},
+    [HEADER_SUPPORTED] = {"supported", "Supported: ", 9},
+    [HEADER_REQUIRE] = {"require", "Require: ", 7},
+    [HEADER_PROXY_REQUIRE] = {"proxy-require", "Proxy-Require: ", 13},
+    [HEADER_UNSUPPORTED] = {"unsupported", "Unsupported: ", 11},
+    [HEADER_ACCEPT] = {"accept", "Accept: ", 6},
+    [HEADER_RETRY_AFTER] = {"retry-after", "Retry-After: ", 11},
+    [HEADER_WARNING] = {"warning", "Warning: ", 7},
+    [HEADER_REASON] = {"reason", "Reason: ", 6},
+    [HEADER_RACK] = {"rack", "RAck: ", 4},
+    [HEADER_RSEQ] = {"rseq", "RSeq: ", 4},
+    [HEADER_SESSION_EXPIRES] = {"session-expires", "Session-Expires: ", 15},
+    [HEADER_MIN_SE] = {"min-se", "Min-SE: ", 6},
+    [HEADER_REPLACES] = {"replaces", "Replaces: ", 8},
+    [HEADER_REFER_TO] = {"refer-to", "Refer-To: ", 8},
+    [HEADER_REFERRED_BY] = {"referred-by", "Referred-By: ", 11},
+    [HEADER_EVENT] = {"event", "Event: ", 5},
+    [HEADER_ALLOW_EVENTS] = {"allow-events", "Allow-Events: ", 12},
+    [HEADER_SUBSCRIPTION_STATE] = {"subscription-state", "Subscription-State: ", 18},
+    [HEADER_PATH] = {"path", "Path: ", 4},
+    [HEADER_SERVICE_ROUTE] = {"service-route", "Service-Route: ", 13},
+    [HEADER_USER_AGENT] = {"user-agent", "User-Agent: ", 10},
+    [HEADER_SERVER] = {"server", "Server: ", 6},
+    [HEADER_DATE] = {"date", "Date: ", 4},
+    [HEADER_FLOW_TIMER] = {"flow-timer", "Flow-Timer: ", 10},
+};
+
+/* Compact forms (RFC 3261 7.3.3 and the registry of IANA). */
+static const uint8_t compact[26] = {
+    ['b' - 'a'] = HEADER_REFERRED_BY,
+    ['c' - 'a'] = HEADER_CONTENT_TYPE,
+    ['e' - 'a'] = HEADER_CONTENT_ENCODING,
+    ['f' - 'a'] = HEADER_FROM,
+    ['i' - 'a'] = HEADER_CALL_ID,
+    ['k' - 'a'] = HEADER_SUPPORTED,
+    ['l' - 'a'] = HEADER_CONTENT_LENGTH,
+    ['m' - 'a'] = HEADER_CONTACT,
+    ['o' - 'a'] = HEADER_EVENT,
+    ['r' - 'a'] = HEADER_REFER_TO,
+    ['t' - 'a'] = HEADER_TO,
+    ['u' - 'a'] = HEADER_ALLOW_EVENTS,
+    ['v' - 'a'] = HEADER_VIA,
+    ['x' - 'a'] = HEADER_SESSION_EXPIRES,
+};
+
+/* A hash of length, first, last and middle character that no two of our names share. A new name may need new factors:
+ * tests/message_test.c looks every name up. */
+#define NAME_SLOTS 128u
+static const uint8_t slots[NAME_SLOTS] = {
+    [2] = HEADER_ACCEPT, [6] = HEADER_CALL_ID, [12] = HEADER_CONTENT_ENCODING, [18] = HEADER_ALLOW_EVENTS,
+    [26] = HEADER_SUBSCRIPTION_STATE, [27] = HEADER_AUTHORIZATION, [30] = HEADER_DATE, [31] = HEADER_EXPIRES,
+    [34] = HEADER_MIN_EXPIRES, [35] = HEADER_MAX_FORWARDS, [37] = HEADER_SERVER, [39] = HEADER_EVENT,
+    [41] = HEADER_RECORD_ROUTE, [45] = HEADER_REPLACES, [46] = HEADER_CONTACT, [47] = HEADER_REASON,
+    [48] = HEADER_FLOW_TIMER, [50] = HEADER_WARNING, [52] = HEADER_WWW_AUTHENTICATE, [53] = HEADER_SESSION_EXPIRES,
+    [60] = HEADER_CSEQ, [63] = HEADER_TO, [64] = HEADER_ROUTE, [67] = HEADER_RACK, [71] = HEADER_SUPPORTED,
+    [72] = HEADER_MIN_SE, [75] = HEADER_CONTENT_TYPE, [78] = HEADER_REQUIRE, [80] = HEADER_ALLOW,
+    [86] = HEADER_REFER_TO, [87] = HEADER_AUTHENTICATION_INFO, [91] = HEADER_CONTENT_DISPOSITION,
+    [95] = HEADER_PROXY_REQUIRE, [96] = HEADER_CONTENT_LENGTH, [97] = HEADER_RSEQ, [105] = HEADER_PROXY_AUTHORIZATION,
+    [106] = HEADER_VIA, [108] = HEADER_UNSUPPORTED, [111] = HEADER_REFERRED_BY, [112] = HEADER_PATH,
+    [115] = HEADER_SERVICE_ROUTE, [116] = HEADER_RETRY_AFTER, [118] = HEADER_USER_AGENT,
+    [120] = HEADER_PROXY_AUTHENTICATE, [127] = HEADER_FROM,
+};
+
+static const roam_span methods[] = {
+    [METHOD_INVITE] = SPAN_INIT("INVITE"),
+    [METHOD_ACK] = SPAN_INIT("ACK"),
+    [METHOD_BYE] = SPAN_INIT("BYE"),
+    [METHOD_CANCEL] = SPAN_INIT("CANCEL"),
+    [METHOD_REGISTER] = SPAN_INIT("REGISTER"),
+    [METHOD_OPTIONS] = SPAN_INIT("OPTIONS"),
+    [METHOD_PRACK] = SPAN_INIT("PRACK"),
+    [METHOD_UPDATE] = SPAN_INIT("UPDATE"),
+    [METHOD_INFO] = SPAN_INIT("INFO"),
+    [METHOD_SUBSCRIBE] = SPAN_INIT("SUBSCRIBE"),
+    [METHOD_NOTIFY] = SPAN_INIT("NOTIFY"),
+    [METHOD_REFER] = SPAN_INIT("REFER"),
+    [METHOD_MESSAGE] = SPAN_INIT("MESSAGE"),
+    [METHOD_PUBLISH] = SPAN_INIT("PUBLISH"),
+};
+
+/* Setting bit 5 folds the case of letters and leaves '-' alone, but would make one of CR too: a byte that is no letter
+ * (bit 6 clear) must have had it. */
+static bool name_is(const char *name, size_t len, const char *lower)
+{
+    unsigned differ = 0;
+    for (size_t i = 0; i < len; i++) {
+        unsigned c = (uint8_t)name[i];
+        differ |= ((c | 0x20u) ^ (uint8_t)lower[i]) | (~(c | c >> 1) & 0x20u);
+    }
+    return differ == 0;
+}
+
+roam_header_id header_id_of(const char *name, size_t len, const char *end)
+{
+    if (len < 2) {
+        unsigned letter = len ? ((uint8_t)name[0] | 0x20u) - 'a' : 26;
+        return letter < 26 ? (roam_header_id)compact[letter] : HEADER_OTHER;
+    }
+    unsigned first = (uint8_t)name[0] | 0x20u, last = (uint8_t)name[len - 1] | 0x20u, middle = (uint8_t)name[len / 2] | 0x20u;
+    unsigned id = slots[((unsigned)len * 7 + first * 11 + last * 26 + middle) % NAME_SLOTS];
+    const roam_header_name *known = &names[id];
+    if (known->len != len)
+        return HEADER_OTHER;
+#ifdef ROAM_SCAN_SSE2
+    if (len <= 16 && end - name >= 16) { /* name_is for sixteen bytes at once; what follows the name is masked out */
+        const __m128i fold = _mm_set1_epi8(0x20);
+        __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)name);
+        __m128i same = _mm_cmpeq_epi8(_mm_or_si128(bytes, fold), _mm_loadu_si128((const __m128i *)(const void *)known->lower));
+        __m128i cr = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('\r'));
+        unsigned equal = (unsigned)_mm_movemask_epi8(_mm_andnot_si128(cr, same));
+        return (~equal & ((1u << len) - 1)) == 0 ? (roam_header_id)id : HEADER_OTHER;
+    }
+#else
+    (void)end;
+#endif
+    return name_is(name, len, known->lower) ? (roam_header_id)id : HEADER_OTHER;
+}
+
+roam_span header_alias(roam_span name)
+{
+    static const struct {
+        roam_span compact, full;
+    } others[] = {
+        {SPAN_INIT("a"), SPAN_INIT("Accept-Contact")},      {SPAN_INIT("d"), SPAN_INIT("Request-Disposition")},
+        {SPAN_INIT("j"), SPAN_INIT("Reject-Contact")},      {SPAN_INIT("n"), SPAN_INIT("Identity-Info")},
+        {SPAN_INIT("s"), SPAN_INIT("Subject")},             {SPAN_INIT("y"), SPAN_INIT("Identity")},
+    };
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+        if (span_ieq(name, others[i].compact))
+            return others[i].full;
+        if (span_ieq(name, others[i].full))
+            return others[i].compact;
+    }
+    return (roam_span){NULL, 0};
+}
+
+roam_span header_prefix(roam_header_id id)
+{
+    return id < HEADER_COUNT && names[id].len ? span_make(names[id].prefix, names[id].len + 2) : (roam_span){NULL, 0};
+}
+
+const char *header_text(roam_header_id id)
+{
+    static const char *const texts[HEADER_COUNT] = {
+        [HEADER_OTHER] = "",
+        [HEADER_VIA] = "Via",
+        [HEADER_FROM] = "From",
+        [HEADER_TO] = "To",
+        [HEADER_CALL_ID] = "Call-ID",
+        [HEADER_CSEQ] = "CSeq",
+        [HEADER_CONTACT] = "Contact",
+        [HEADER_ROUTE] = "Route",
+        [HEADER_RECORD_ROUTE] = "Record-Route",
+        [HEADER_MAX_FORWARDS] = "Max-Forwards",
+        [HEADER_CONTENT_TYPE] = "Content-Type",
+        [HEADER_CONTENT_LENGTH] = "Content-Length",
+        [HEADER_CONTENT_ENCODING] = "Content-Encoding",
+        [HEADER_CONTENT_DISPOSITION] = "Content-Disposition",
+        [HEADER_EXPIRES] = "Expires",
+        [HEADER_MIN_EXPIRES] = "Min-Expires",
+        [HEADER_WWW_AUTHENTICATE] = "WWW-Authenticate",
+        [HEADER_PROXY_AUTHENTICATE] = "Proxy-Authenticate",
+        [HEADER_AUTHORIZATION] = "Authorization",
+        [HEADER_PROXY_AUTHORIZATION] = "Proxy-Authorization",
+        [HEADER_AUTHENTICATION_INFO] = "Authentication-Info",
+        [HEADER_ALLOW] = "Allow",
+        [HEADER_SUPPORTED] = "Supported",
+        [HEADER_REQUIRE] = "Require",
+        [HEADER_PROXY_REQUIRE] = "Proxy-Require",
+        [HEADER_UNSUPPORTED] = "Unsupported",
+        [HEADER_ACCEPT] = "Accept",
+        [HEADER_RETRY_AFTER] = "Retry-After",
+        [HEADER_WARNING] = "Warning",
+        [HEADER_REASON] = "Reason",
+        [HEADER_RACK] = "RAck",
+        [HEADER_RSEQ] = "RSeq",
+        [HEADER_SESSION_EXPIRES] = "Session-Expires",
+        [HEADER_MIN_SE] = "Min-SE",
+        [HEADER_REPLACES] = "Replaces",
+        [HEADER_REFER_TO] = "Refer-To",
+        [HEADER_REFERRED_BY] = "Referred-By",
+        [HEADER_EVENT] = "Event",
+        [HEADER_ALLOW_EVENTS] = "Allow-Events",
+        [HEADER_SUBSCRIPTION_STATE] = "Subscription-State",
+        [HEADER_PATH] = "Path",
+        [HEADER_SERVICE_ROUTE] = "Service-Route",
+        [HEADER_USER_AGENT] = "User-Agent",
+        [HEADER_SERVER] = "Server",
+        [HEADER_DATE] = "Date",
+        [HEADER_FLOW_TIMER] = "Flow-Timer",
+    };
+    return id < HEADER_COUNT ? texts[id] : "";
+}
+
+roam_method method_of(roam_span name)
+{
+#define METHOD_IS(which, text) (memcmp(name.ptr, text, sizeof text - 1) == 0 ? (which) : METHOD_OTHER)
+    switch (name.len) {
+    case 3:
+        return name.ptr[0] == 'A' ? METHOD_IS(METHOD_ACK, "ACK") : METHOD_IS(METHOD_BYE, "BYE");
+    case 4:
+        return METHOD_IS(METHOD_INFO, "INFO");
+    case 5:
+        return name.ptr[0] == 'R' ? METHOD_IS(METHOD_REFER, "REFER") : METHOD_IS(METHOD_PRACK, "PRACK");
+    case 6:
+        switch (name.ptr[0]) {
+        case 'I': return METHOD_IS(METHOD_INVITE, "INVITE");
+        case 'C': return METHOD_IS(METHOD_CANCEL, "CANCEL");
+        case 'U': return METHOD_IS(METHOD_UPDATE, "UPDATE");
+        case 'N': return METHOD_IS(METHOD_NOTIFY, "NOTIFY");
+        default: return METHOD_OTHER;
+        }
+    case 7:
+        switch (name.ptr[0]) {
+        case 'O': return METHOD_IS(METHOD_OPTIONS, "OPTIONS");
+        case 'M': return METHOD_IS(METHOD_MESSAGE, "MESSAGE");
+        case 'P': return METHOD_IS(METHOD_PUBLISH, "PUBLISH");
+        default: return METHOD_OTHER;
+        }
+    case 8:
+        return METHOD_IS(METHOD_REGISTER, "REGISTER");
+    case 9:
+        return METHOD_IS(METHOD_SUBSCRIBE, "SUBSCRIBE");
+    default:
+        return METHOD_OTHER;
+    }
+#undef METHOD_IS
+}
+
+const char *method_text(roam_method method)
+{
+    size_t i = (size_t)method;
+    return i > 0 && i < sizeof methods / sizeof methods[0] ? methods[i].ptr : "";
+}
+
+/* Reason phrases of the registry of IANA. */
+const char *status_text(unsigned status)
+{
+    switch (status) {
+    case 100: return "Trying";
+    case 180: return "Ringing";
+    case 181: return "Call Is Being Forwarded";
+    case 182: return "Queued";
+    case 183: return "Session Progress";
+    case 199: return "Early Dialog Terminated";
+    case 200: return "OK";
+    case 202: return "Accepted";
+    case 204: return "No Notification";
+    case 300: return "Multiple Choices";
+    case 301: return "Moved Permanently";
+    case 302: return "Moved Temporarily";
+    case 305: return "Use Proxy";
+    case 380: return "Alternative Service";
+    case 400: return "Bad Request";
+    case 401: return "Unauthorized";
+    case 402: return "Payment Required";
+    case 403: return "Forbidden";
+    case 404: return "Not Found";
+    case 405: return "Method Not Allowed";
+    case 406: return "Not Acceptable";
+    case 407: return "Proxy Authentication Required";
+    case 408: return "Request Timeout";
+    case 410: return "Gone";
+    case 412: return "Conditional Request Failed";
+    case 413: return "Request Entity Too Large";
+    case 414: return "Request-URI Too Long";
+    case 415: return "Unsupported Media Type";
+    case 416: return "Unsupported URI Scheme";
+    case 417: return "Unknown Resource-Priority";
+    case 420: return "Bad Extension";
+    case 421: return "Extension Required";
+    case 422: return "Session Interval Too Small";
+    case 423: return "Interval Too Brief";
+    case 424: return "Bad Location Information";
+    case 428: return "Use Identity Header";
+    case 429: return "Provide Referrer Identity";
+    case 430: return "Flow Failed";
+    case 433: return "Anonymity Disallowed";
+    case 436: return "Bad Identity Info";
+    case 437: return "Unsupported Credential";
+    case 438: return "Invalid Identity Header";
+    case 439: return "First Hop Lacks Outbound Support";
+    case 440: return "Max-Breadth Exceeded";
+    case 469: return "Bad Info Package";
+    case 470: return "Consent Needed";
+    case 480: return "Temporarily Unavailable";
+    case 481: return "Call/Transaction Does Not Exist";
+    case 482: return "Loop Detected";
+    case 483: return "Too Many Hops";
+    case 484: return "Address Incomplete";
+    case 485: return "Ambiguous";
+    case 486: return "Busy Here";
+    case 487: return "Request Terminated";
+    case 488: return "Not Acceptable Here";
+    case 489: return "Bad Event";
+    case 491: return "Request Pending";
+    case 493: return "Undecipherable";
+    case 494: return "Security Agreement Required";
+    case 500: return "Server Internal Error";
+    case 501: return "Not Implemented";
+    case 502: return "Bad Gateway";
+    case 503: return "Service Unavailable";
+    case 504: return "Server Time-out";
+    case 505: return "Version Not Supported";
+    case 513: return "Message Too Large";
+    case 580: return "Precondition Failure";
+    case 600: return "Busy Everywhere";
+    case 603: return "Decline";
+    case 604: return "Does Not Exist Anywhere";
+    case 606: return "Not Acceptable";
+    case 607: return "Unwanted";
+    case 608: return "Rejected";
+    default: break;
+    }
+    switch (status / 100) {
+    case 1: return "Progress";
+    case 2: return "Success";
+    case 3: return "Redirection";
+    case 4: return "Request Failure";
+    case 5: return "Server Failure";
+    case 6: return "Global Failure";
+    default: return "Unknown";
+    }
+}

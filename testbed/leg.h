@@ -1,0 +1,75 @@
+/* One call at a peer: its dialog, its offers and answers, its sound. The commands are in peer.h. */
+#ifndef ROAM_TESTBED_LEG_H
+#define ROAM_TESTBED_LEG_H
+
+#include "sip/dialog.h"
+#include "testbed/audio.h"
+
+typedef struct roam_peer roam_peer;
+
+typedef enum roam_leg_state {
+    LEG_CALLING,    /* our INVITE is out */
+    LEG_CANCELLING, /* we gave it up; its final response is still to come */
+    LEG_RINGING,    /* theirs is here, not answered */
+    LEG_CONFIRMED,
+    LEG_CLOSING,    /* our BYE is out */
+    LEG_ENDED
+} roam_leg_state;
+const char *leg_state_text(roam_leg_state state);
+
+typedef enum roam_leg_offer {
+    OFFER_NONE,
+    OFFER_SENT,    /* ours, in a request: the answer comes in its response */
+    OFFER_IN_2XX,  /* ours, in our 2xx: the answer comes in the ACK */
+    OFFER_RECEIVED /* theirs, in the first INVITE: the answer goes in our 2xx */
+} roam_leg_offer;
+
+typedef struct roam_leg {
+    roam_list node;
+    roam_peer *peer;
+    uint32_t id; /* from 1 */
+    roam_leg_state state;
+    roam_leg_offer offer;
+    roam_dialog dialog;
+    roam_client_txn *invite;        /* our INVITE or re-INVITE, no final response yet */
+    roam_client_txn *accepted;      /* the last one that got a 2xx: it may get it again */
+    roam_client_txn *update;
+    roam_client_txn *bye;
+    roam_server_txn *invite_server; /* their first INVITE, not answered yet */
+    roam_accept accept;             /* our 2xx waits for its ACK */
+    roam_ack ack;
+    roam_timer answer_timer;        /* "answer after" */
+    roam_timer retry_timer;         /* a change of ours again, after 491 or 500 */
+    bool change_is_update;          /* ... by UPDATE */
+    bool local_hold, remote_hold;
+    bool wanted_hold;               /* what the change under way asks for */
+    bool allows_update;             /* the other side's Allow says so */
+    bool hangup_wanted;             /* as soon as RFC 3261 15 lets us */
+    bool ringing_told;
+    unsigned challenges;            /* answered for the request under way */
+    bool rtp_open;
+    uint32_t rtp_socket;
+    roam_addr rtp_local;
+    roam_direction offered;         /* ours, of the offer under way */
+    roam_audio audio;
+    uint64_t sdp_id;
+    uint32_t sdp_version;
+    uint64_t reinvites, updates;    /* theirs that we answered with 2xx */
+    unsigned last_status;           /* of our last INVITE, UPDATE or BYE; 0: none came */
+    const char *end_why;
+} roam_leg;
+
+/* For peer.c. */
+roam_leg *leg_new(roam_peer *peer); /* NULL: no memory, or too many */
+void leg_free(roam_leg *leg);       /* sends nothing */
+int leg_call(roam_leg *leg, roam_span uri);
+void leg_incoming(roam_peer *peer, roam_server_txn *txn, const roam_message *invite);
+void leg_request(roam_leg *leg, roam_server_txn *txn, const roam_message *request); /* in its dialog */
+void leg_ack(roam_leg *leg, const roam_message *ack);
+int leg_ring(roam_leg *leg);
+int leg_answer(roam_leg *leg);
+int leg_reject(roam_leg *leg, unsigned status);
+int leg_change(roam_leg *leg, bool hold, bool update, bool with_offer);
+int leg_hangup(roam_leg *leg);
+
+#endif

@@ -1,0 +1,457 @@
+#include "testbed/peer.h"
+
+static int peer_send(void *user, const roam_flow *flow, roam_span bytes);
+static void peer_send_rtp(void *user, uint32_t socket, const roam_addr *to, roam_span bytes);
+static void peer_request(void *user, roam_server_txn *txn, const roam_message *request);
+static void peer_ack(void *user, roam_flow *flow, const roam_message *ack);
+static roam_leg *find_leg(const roam_peer *peer, uint32_t id);
+static roam_leg *find_dialog(const roam_peer *peer, const roam_message *m);
+static int send_register(roam_peer *peer);
+static void register_event(void *user, roam_client_txn *txn, roam_client_event event, const roam_message *message);
+static void register_answered(roam_peer *peer, const roam_message *response);
+static void register_due(roam_timer *timer);
+static bool has_to_tag(const roam_message *m);
+
+const char *peer_event_text(roam_peer_event_type type)
+{
+    static const char *const text[] = {"registered",     "register-failed", "call-incoming", "call-ringing",
+                                       "call-confirmed", "call-changed",    "call-refused",  "call-ended"};
+    return text[type];
+}
+
+int peer_init(roam_peer *peer, const roam_peer_config *config, const roam_peer_host *host)
+{
+    *peer = (roam_peer){.host = *host, .config = *config, .next_leg = 1};
+    env_init(&peer->env, config->allocator, config->seed, host->trace, host->user);
+    list_init(&peer->legs);
+    timer_init(&peer->register_timer, register_due, "registration refresh");
+    roam_sip_tu tu = {.send = peer_send, .request = peer_request, .ack = peer_ack, .user = peer};
+    int err = sip_init(&peer->sip, &peer->env, &tu);
+    peer->user = mem_strdup(&peer->env.mem, span_of(config->user));
+    peer->domain = mem_strdup(&peer->env.mem, span_of(config->domain));
+    peer->password = config->password ? mem_strdup(&peer->env.mem, span_of(config->password)) : NULL;
+    if (err || !peer->user || !peer->domain || (config->password && !peer->password)) {
+        peer_free(peer);
+        return ROAM_ENOMEM;
+    }
+    peer->config.user = peer->user;
+    peer->config.domain = peer->domain;
+    peer->config.password = NULL; /* the one copy is ours */
+    if (!peer->config.expires)
+        peer->config.expires = 3600;
+    if (!peer->config.reject_status)
+        peer->config.reject_status = 486;
+    peer->sip.merge_check = true;
+    if (config->timers.t1)
+        peer->sip.timers = config->timers;
+    list_init(&peer->path.node);
+    peer->path.id = 1;
+    peer->path.socket = config->socket;
+    peer->path.local = config->local;
+    peer->path.transport = TRANSPORT_UDP;
+    peer->path.state = PATH_OPENING;
+    path_set_state(&peer->env, &peer->path, PATH_UP, "given by the host");
+    roam_writer w;
+    writer_init(&w, peer->register_call_id, sizeof peer->register_call_id - 1);
+    random_token(&peer->env.random, &w, w.cap);
+    writer_init(&w, peer->register_tag, sizeof peer->register_tag - 1);
+    random_token(&peer->env.random, &w, w.cap);
+    return ROAM_OK;
+}
+
+void peer_free(roam_peer *peer)
+{
+    list_each (leg, &peer->legs, roam_leg, node)
+        leg_free(leg);
+    env_cancel(&peer->env, &peer->register_timer);
+    sip_free(&peer->sip);
+    mem_free(&peer->env.mem, peer->user);
+    mem_free(&peer->env.mem, peer->domain);
+    mem_free(&peer->env.mem, peer->password);
+    env_free(&peer->env);
+}
+
+void peer_receive(roam_peer *peer, roam_time now, uint32_t socket, const roam_addr *from, roam_span bytes)
+{
+    peer_advance(peer, now);
+    if (socket == peer->config.socket) {
+        sip_receive(&peer->sip, &peer->path, from, bytes);
+        return;
+    }
+    list_each (leg, &peer->legs, roam_leg, node) {
+        if (leg->rtp_open && leg->rtp_socket == socket) {
+            audio_receive(&leg->audio, from, bytes);
+            return;
+        }
+    }
+    peer->unknown_socket++;
+}
+
+void peer_advance(roam_peer *peer, roam_time now)
+{
+    env_advance(&peer->env, now);
+    sip_reap(&peer->sip);
+}
+
+roam_time peer_deadline(const roam_peer *peer)
+{
+    return timers_deadline(&peer->env.timers);
+}
+
+int peer_register(roam_peer *peer, roam_time now)
+{
+    peer_advance(peer, now);
+    if (peer->registering)
+        return ROAM_EBUSY;
+    peer->register_expires = peer->config.expires;
+    peer->register_challenges = 0;
+    int err = send_register(peer);
+    sip_reap(&peer->sip);
+    return err;
+}
+
+int peer_unregister(roam_peer *peer, roam_time now)
+{
+    peer_advance(peer, now);
+    if (peer->registering)
+        return ROAM_EBUSY;
+    env_cancel(&peer->env, &peer->register_timer);
+    peer->register_expires = 0;
+    peer->register_challenges = 0;
+    int err = send_register(peer);
+    sip_reap(&peer->sip);
+    return err;
+}
+
+int peer_call(roam_peer *peer, roam_time now, const char *uri, uint32_t *call)
+{
+    peer_advance(peer, now);
+    roam_leg *leg = leg_new(peer);
+    if (!leg)
+        return ROAM_ENOMEM;
+    *call = leg->id;
+    int err = leg_call(leg, span_of(uri));
+    if (err)
+        leg_free(leg);
+    sip_reap(&peer->sip);
+    return err;
+}
+
+/* Finds the call, brings the time up to date, does it, lets what ended go. */
+#define LEG_COMMAND(does)                                                                                               \
+    do {                                                                                                                \
+        peer_advance(peer, now);                                                                                        \
+        roam_leg *leg = find_leg(peer, call);                                                                           \
+        int err = leg ? (does) : ROAM_ENOTFOUND;                                                                        \
+        sip_reap(&peer->sip);                                                                                           \
+        return err;                                                                                                     \
+    } while (0)
+
+int peer_answer(roam_peer *peer, roam_time now, uint32_t call)
+{
+    LEG_COMMAND(leg_answer(leg));
+}
+
+int peer_reject(roam_peer *peer, roam_time now, uint32_t call, unsigned status)
+{
+    LEG_COMMAND(leg_reject(leg, status));
+}
+
+int peer_hold(roam_peer *peer, roam_time now, uint32_t call, bool hold, bool by_update)
+{
+    LEG_COMMAND(leg_change(leg, hold, by_update, true));
+}
+
+int peer_refresh(roam_peer *peer, roam_time now, uint32_t call, bool by_update, bool with_offer)
+{
+    LEG_COMMAND(leg_change(leg, leg->local_hold, by_update, with_offer || !by_update));
+}
+
+int peer_hangup(roam_peer *peer, roam_time now, uint32_t call)
+{
+    LEG_COMMAND(leg_hangup(leg));
+}
+
+void peer_set_answer(roam_peer *peer, roam_peer_answer answer, roam_time after, unsigned reject_status)
+{
+    peer->config.answer = answer;
+    peer->config.answer_after = after;
+    peer->config.reject_status = reject_status ? reject_status : 486;
+}
+
+const roam_leg *peer_leg(const roam_peer *peer, uint32_t call)
+{
+    return find_leg(peer, call);
+}
+
+/* ---- for the legs ---- */
+
+void peer_event(roam_peer *peer, roam_peer_event_type type, const roam_leg *leg, unsigned status, const char *why)
+{
+    roam_peer_event event = {type, leg ? leg->id : 0, status, why ? why : ""};
+    if (peer->host.event)
+        peer->host.event(peer->host.user, &event);
+}
+
+void peer_write_aor(const roam_peer *peer, roam_writer *w)
+{
+    write_lit(w, "<sip:");
+    write_uri_user(w, span_of(peer->user));
+    write_char(w, '@');
+    write_cstr(w, peer->domain);
+    write_char(w, '>');
+}
+
+void peer_write_contact(const roam_peer *peer, roam_writer *w)
+{
+    write_header_name(w, HEADER_CONTACT);
+    write_lit(w, "<sip:");
+    write_uri_user(w, span_of(peer->user));
+    write_char(w, '@');
+    write_addr(w, &peer->path.local);
+    write_lit(w, ">\r\n");
+}
+
+void peer_write_allow(const roam_peer *peer, roam_writer *w)
+{
+    write_header(w, HEADER_ALLOW, peer->config.no_update ? SPAN("INVITE, ACK, CANCEL, BYE, OPTIONS, INFO")
+                                                         : SPAN("INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE"));
+}
+
+static bool keep(char *out, size_t size, roam_span text)
+{
+    if (text.len >= size)
+        return false;
+    if (text.len)
+        memcpy(out, text.ptr, text.len);
+    out[text.len] = '\0';
+    return true;
+}
+
+bool peer_learn_challenge(roam_peer *peer, const roam_message *response)
+{
+    bool proxy = response->status == 407;
+    roam_peer_credentials *c = proxy ? &peer->proxy : &peer->registrar;
+    roam_challenge challenge;
+    if (!peer->password ||
+        challenge_pick(response, proxy ? HEADER_PROXY_AUTHENTICATE : HEADER_WWW_AUTHENTICATE, (roam_span){0}, &challenge) != ROAM_OK)
+        return false;
+    *c = (roam_peer_credentials){.algorithm = challenge.algorithm, .qop = challenge.qop_auth};
+    c->known = keep(c->realm, sizeof c->realm, challenge.realm) && keep(c->nonce, sizeof c->nonce, challenge.nonce) &&
+               keep(c->opaque, sizeof c->opaque, challenge.opaque) &&
+               keep(c->algorithm_text, sizeof c->algorithm_text, challenge.algorithm_text);
+    return c->known;
+}
+
+void peer_write_credentials(roam_peer *peer, roam_writer *w, roam_method method, roam_span uri)
+{
+    roam_peer_credentials *both[] = {&peer->registrar, &peer->proxy};
+    for (size_t i = 0; i < 2; i++) {
+        roam_peer_credentials *c = both[i];
+        if (!c->known || (c == &peer->registrar && method != METHOD_REGISTER) || (c == &peer->proxy && method == METHOD_REGISTER))
+            continue;
+        char cnonce[16];
+        roam_writer token;
+        writer_init(&token, cnonce, sizeof cnonce);
+        random_token(&peer->env.random, &token, sizeof cnonce);
+        write_header_name(w, c == &peer->proxy ? HEADER_PROXY_AUTHORIZATION : HEADER_AUTHORIZATION);
+        (void)write_authorization(w,
+                                  &(roam_digest_input){.algorithm = c->algorithm,
+                                                       .username = span_of(peer->user),
+                                                       .realm = span_of(c->realm),
+                                                       .password = span_of(peer->password),
+                                                       .nonce = span_of(c->nonce),
+                                                       .opaque = span_of(c->opaque),
+                                                       .uri = uri,
+                                                       .method = span_of(method_text(method)),
+                                                       .qop = c->qop,
+                                                       .nc = ++c->count,
+                                                       .cnonce = writer_span(&token)},
+                                  span_of(c->algorithm_text));
+        write_lit(w, "\r\n");
+    }
+}
+
+roam_flow *peer_flow(roam_peer *peer, const roam_uri *uri)
+{
+    roam_addr remote = peer->config.proxy;
+    if (uri->ip.family)
+        remote = (roam_addr){uri->ip, uri_effective_port(uri)};
+    return remote.ip.family ? flow_get(&peer->sip, &peer->path, &remote) : NULL;
+}
+
+/* ---- what comes in ---- */
+
+static int peer_send(void *user, const roam_flow *flow, roam_span bytes)
+{
+    roam_peer *peer = user;
+    peer->host.send(peer->host.user, flow->path->socket, &flow->remote, bytes);
+    return ROAM_OK;
+}
+
+static void peer_request(void *user, roam_server_txn *txn, const roam_message *request)
+{
+    roam_peer *peer = user;
+    roam_value_cursor cursor = {0};
+    roam_span option;
+    roam_response r;
+    if (message_values(request, HEADER_REQUIRE, &cursor, &option)) {
+        response_begin(txn, &r, 420, (roam_span){0}, (roam_span){0});
+        write_header(&r.w, HEADER_UNSUPPORTED, option);
+        write_body(&r.w, (roam_span){0}, (roam_span){0});
+        (void)response_send(&r);
+        return;
+    }
+    if (has_to_tag(request)) {
+        roam_leg *leg = find_dialog(peer, request);
+        if (leg)
+            leg_request(leg, txn, request);
+        else
+            (void)server_txn_respond(txn, 481, (roam_span){0});
+        return;
+    }
+    switch (request->method) {
+    case METHOD_INVITE:
+        leg_incoming(peer, txn, request);
+        break;
+    case METHOD_OPTIONS:
+        response_begin(txn, &r, 200, (roam_span){0}, (roam_span){0});
+        peer_write_allow(peer, &r.w);
+        write_header(&r.w, HEADER_ACCEPT, SPAN("application/sdp"));
+        write_body(&r.w, (roam_span){0}, (roam_span){0});
+        (void)response_send(&r);
+        break;
+    case METHOD_BYE:
+    case METHOD_UPDATE:
+    case METHOD_INFO:
+        (void)server_txn_respond(txn, 481, (roam_span){0});
+        break;
+    default:
+        (void)server_txn_respond(txn, 501, (roam_span){0});
+        break;
+    }
+}
+
+static void peer_ack(void *user, roam_flow *flow, const roam_message *ack)
+{
+    roam_leg *leg = find_dialog(user, ack);
+    (void)flow;
+    if (leg)
+        leg_ack(leg, ack);
+}
+
+static roam_leg *find_leg(const roam_peer *peer, uint32_t id)
+{
+    list_each (leg, &peer->legs, roam_leg, node)
+        if (leg->id == id)
+            return leg;
+    return NULL;
+}
+
+static roam_leg *find_dialog(const roam_peer *peer, const roam_message *m)
+{
+    list_each (leg, &peer->legs, roam_leg, node)
+        if (leg->state != LEG_ENDED && dialog_matches(&leg->dialog, m, true))
+            return leg;
+    return NULL;
+}
+
+static bool has_to_tag(const roam_message *m)
+{
+    roam_name_addr to;
+    return name_addr_parse(message_value(m, HEADER_TO), &to) == ROAM_OK && name_addr_tag(&to).len > 0;
+}
+
+/* ---- registration ---- */
+
+static int send_register(roam_peer *peer)
+{
+    roam_uri uri;
+    roam_request r;
+    char text[300];
+    roam_writer w;
+    writer_init(&w, text, sizeof text);
+    write_lit(&w, "sip:");
+    write_cstr(&w, peer->domain);
+    if (w.overflow || uri_parse(writer_span(&w), &uri) != ROAM_OK)
+        return ROAM_EINVAL;
+    if (peer->config.proxy.ip.family)
+        uri.ip.family = 0; /* there, whatever the domain is */
+    roam_flow *flow = peer_flow(peer, &uri);
+    if (!flow)
+        return ROAM_EOFFLINE;
+    request_begin(&peer->sip, &r, flow, SPAN("REGISTER"), writer_span(&w), 70);
+    write_header_name(&r.w, HEADER_FROM);
+    peer_write_aor(peer, &r.w);
+    write_lit(&r.w, ";tag=");
+    write_cstr(&r.w, peer->register_tag);
+    write_lit(&r.w, "\r\n");
+    write_header_name(&r.w, HEADER_TO);
+    peer_write_aor(peer, &r.w);
+    write_lit(&r.w, "\r\n");
+    write_header(&r.w, HEADER_CALL_ID, span_of(peer->register_call_id));
+    write_cseq(&r.w, ++peer->register_cseq, SPAN("REGISTER"));
+    peer_write_contact(peer, &r.w);
+    write_header_u32(&r.w, HEADER_EXPIRES, peer->register_expires);
+    peer_write_credentials(peer, &r.w, METHOD_REGISTER, writer_span(&w));
+    write_body(&r.w, (roam_span){0}, (roam_span){0});
+    peer->registering = request_send(&r, register_event, peer);
+    flow_unref(flow);
+    return peer->registering ? ROAM_OK : ROAM_ENOMEM;
+}
+
+static void register_event(void *user, roam_client_txn *txn, roam_client_event event, const roam_message *message)
+{
+    roam_peer *peer = user;
+    if (txn != peer->registering)
+        return;
+    switch (event) {
+    case CLIENT_RESPONSE:
+        if (message->status >= 200)
+            register_answered(peer, message);
+        break;
+    case CLIENT_TIMEOUT:
+    case CLIENT_FAILED:
+        peer->registered = false;
+        peer_event(peer, PEER_REGISTER_FAILED, NULL, event == CLIENT_TIMEOUT ? 408 : 503, "no answer");
+        break;
+    case CLIENT_ENDED:
+        peer->registering = NULL;
+        break;
+    }
+}
+
+static void register_answered(roam_peer *peer, const roam_message *response)
+{
+    client_txn_abandon(peer->registering);
+    peer->registering = NULL;
+    if ((response->status == 401 || response->status == 407) && peer->register_challenges++ < 2 && peer_learn_challenge(peer, response) &&
+        send_register(peer) == ROAM_OK)
+        return;
+    if (response->status < 200 || response->status > 299) {
+        peer->registered = false;
+        peer_event(peer, PEER_REGISTER_FAILED, NULL, response->status, "refused");
+        return;
+    }
+    roam_value_cursor cursor = {0};
+    roam_span value, text;
+    roam_name_addr contact;
+    uint32_t granted = 0;
+    while (message_values(response, HEADER_CONTACT, &cursor, &value))
+        if (name_addr_parse(value, &contact) == ROAM_OK && roam_ip_equal(&contact.uri.ip, &peer->path.local.ip) &&
+            uri_effective_port(&contact.uri) == peer->path.local.port && param_find(contact.params, SPAN("expires"), &text))
+            (void)span_u32(text, &granted);
+    peer->registered = granted > 0;
+    if (granted > 1)
+        (void)env_arm(&peer->env, &peer->register_timer, ROAM_SECONDS(granted) * 4 / 5); /* refused: the lease runs out, as the event log shows */
+    peer_event(peer, PEER_REGISTERED, NULL, response->status, granted ? "" : "unregistered");
+}
+
+static void register_due(roam_timer *timer)
+{
+    roam_peer *peer = container_of(timer, roam_peer, register_timer);
+    if (peer->registering)
+        return;
+    peer->register_challenges = 0;
+    (void)send_register(peer);
+}

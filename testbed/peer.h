@@ -1,0 +1,122 @@
+/* A far end to call, or to be called by: a small user agent whose manners are configured. It does what it is told and writes down
+ * what came. One UDP socket for SIP, a socket of the host for the RTP of each call. No I/O of its own.
+ *
+ * It does not do: reliable provisionals (a Require for them is answered 420), session timers, a move of its own. */
+#ifndef ROAM_TESTBED_PEER_H
+#define ROAM_TESTBED_PEER_H
+
+#include "testbed/leg.h"
+#include "wire/digest.h"
+
+#define PEER_MAX_LEGS 1024u /* the ended ones included: the oldest of those go first */
+
+typedef enum roam_peer_answer { PEER_ANSWERS, PEER_RINGS, PEER_REJECTS } roam_peer_answer;
+
+typedef enum roam_peer_event_type {
+    PEER_REGISTERED,
+    PEER_REGISTER_FAILED, /* status */
+    PEER_CALL_INCOMING,
+    PEER_CALL_RINGING,    /* ours rings there */
+    PEER_CALL_CONFIRMED,
+    PEER_CALL_CHANGED,    /* a re-INVITE or UPDATE was answered 2xx, in either direction */
+    PEER_CALL_REFUSED,    /* one of ours was not: status */
+    PEER_CALL_ENDED       /* why; status where there is one */
+} roam_peer_event_type;
+const char *peer_event_text(roam_peer_event_type type);
+
+typedef struct roam_peer_event {
+    roam_peer_event_type type;
+    uint32_t call;
+    unsigned status;
+    const char *why; /* "" or a phrase */
+} roam_peer_event;
+
+typedef struct roam_peer_host {
+    void (*send)(void *user, uint32_t socket, const roam_addr *remote, roam_span bytes); /* queues: never calls back into the peer */
+    int (*open_rtp)(void *user, uint32_t *socket, roam_addr *local); /* a socket for a call; 0 or a roam_err */
+    void (*close_rtp)(void *user, uint32_t socket);
+    void (*event)(void *user, const roam_peer_event *event); /* may be NULL; gives no command to the peer */
+    roam_trace_fn *trace;                                    /* may be NULL */
+    void *user;
+} roam_peer_host;
+
+typedef struct roam_peer_config {
+    const roam_allocator *allocator;
+    uint8_t seed[32];
+    roam_sip_timers timers; /* zeros: the usual ones */
+    const char *user;       /* "bob"; the texts are copied */
+    const char *domain;     /* "example.com" */
+    const char *password;   /* NULL: none */
+    uint32_t socket;        /* for SIP */
+    roam_addr local;
+    roam_addr proxy;        /* first hop of whatever starts a dialog, and the registrar; family 0: straight to the URI */
+    uint32_t expires;       /* asked for when registering; 0: 3600 */
+    roam_peer_answer answer;
+    roam_time answer_after; /* from the 180 to the 200 */
+    unsigned reject_status; /* 0: 486 */
+    bool no_update;         /* UPDATE is not in Allow and is answered 405 */
+    roam_audio_config audio;
+} roam_peer_config;
+
+typedef struct roam_peer_credentials {
+    bool known;
+    char realm[128], nonce[256], opaque[256], algorithm_text[24];
+    roam_digest_algorithm algorithm;
+    bool qop;
+    uint32_t count;
+} roam_peer_credentials;
+
+struct roam_peer {
+    roam_env env;
+    roam_sip sip;
+    roam_path path;
+    roam_peer_host host;
+    roam_peer_config config;
+    char *user, *domain, *password;
+    roam_list legs; /* oldest first */
+    size_t nlegs;
+    uint32_t next_leg;
+    roam_peer_credentials registrar, proxy; /* of the last challenge of each kind */
+    roam_client_txn *registering;
+    char register_call_id[24], register_tag[12];
+    uint32_t register_cseq, register_expires;
+    unsigned register_challenges;
+    roam_timer register_timer;
+    bool registered;
+    uint64_t unknown_socket;
+};
+
+int peer_init(roam_peer *peer, const roam_peer_config *config, const roam_peer_host *host);
+void peer_free(roam_peer *peer); /* sends nothing */
+
+void peer_receive(roam_peer *peer, roam_time now, uint32_t socket, const roam_addr *from, roam_span bytes); /* SIP, or RTP of a call */
+void peer_advance(roam_peer *peer, roam_time now);
+roam_time peer_deadline(const roam_peer *peer);
+
+/* ---- commands: 0, ROAM_ENOTFOUND, ROAM_ESTATE, ROAM_EBUSY (a change is under way), ROAM_ENOMEM, ROAM_ELIMIT ---- */
+int peer_register(roam_peer *peer, roam_time now); /* and again before it expires */
+int peer_unregister(roam_peer *peer, roam_time now);
+int peer_call(roam_peer *peer, roam_time now, const char *uri, uint32_t *call);
+int peer_answer(roam_peer *peer, roam_time now, uint32_t call);
+int peer_reject(roam_peer *peer, roam_time now, uint32_t call, unsigned status);
+int peer_hold(roam_peer *peer, roam_time now, uint32_t call, bool hold, bool by_update);
+int peer_refresh(roam_peer *peer, roam_time now, uint32_t call, bool by_update, bool with_offer); /* nothing changes but the target; a re-INVITE always offers */
+int peer_hangup(roam_peer *peer, roam_time now, uint32_t call); /* BYE, CANCEL or 486, as the state wants it */
+void peer_set_answer(roam_peer *peer, roam_peer_answer answer, roam_time after, unsigned reject_status); /* for calls to come */
+
+/* Everything about a call, also when it has ended. NULL: no such call. */
+const roam_leg *peer_leg(const roam_peer *peer, uint32_t call);
+
+/* ---- for leg.c ---- */
+void peer_event(roam_peer *peer, roam_peer_event_type type, const roam_leg *leg, unsigned status, const char *why);
+/* "<sip:user@domain>" and "<sip:user@host:port>". */
+void peer_write_aor(const roam_peer *peer, roam_writer *w);
+void peer_write_contact(const roam_peer *peer, roam_writer *w);
+void peer_write_allow(const roam_peer *peer, roam_writer *w);
+/* Keeps the challenge of a 401 or 407. False: there is none that we can answer. */
+bool peer_learn_challenge(roam_peer *peer, const roam_message *response);
+void peer_write_credentials(roam_peer *peer, roam_writer *w, roam_method method, roam_span uri);
+/* The flow to the address that a URI names; the proxy where it names none. A reference, or NULL. */
+roam_flow *peer_flow(roam_peer *peer, const roam_uri *uri);
+
+#endif
