@@ -130,10 +130,16 @@ static size_t read_addresses(const roam_message *m, roam_header_id id)
         sum += address.uri.host.len + address.uri.port + address.uri.user.len;
         if (id == HEADER_CONTACT && param_find(address.params, SPAN("expires"), &parameter))
             sum += parameter.len;
-        if ((id == HEADER_FROM || id == HEADER_TO))
-            sum += name_addr_tag(&address).len;
     }
     return sum;
+}
+
+static size_t read_party(const roam_message *m, roam_header_id id)
+{
+    roam_name_addr address;
+    if (name_addr_parse(message_value(m, id), &address) != ROAM_OK)
+        exit(1);
+    return address.uri.host.len + address.uri.port + address.uri.user.len + name_addr_tag(&address).len;
 }
 
 static size_t read_message(roam_mem *mem, const char *bytes, size_t len, bool check)
@@ -158,7 +164,7 @@ static size_t read_message(roam_mem *mem, const char *bytes, size_t len, bool ch
     while (message_values(&m, HEADER_VIA, &cursor, &value))
         if (via_parse(value, &via) == ROAM_OK)
             sum += via.host.len + via.branch.len + via.rport + via.received.family;
-    sum += read_addresses(&m, HEADER_FROM) + read_addresses(&m, HEADER_TO) + read_addresses(&m, HEADER_CONTACT) +
+    sum += read_party(&m, HEADER_FROM) + read_party(&m, HEADER_TO) + read_addresses(&m, HEADER_CONTACT) +
            read_addresses(&m, HEADER_ROUTE) + read_addresses(&m, HEADER_RECORD_ROUTE);
     sum += message_value(&m, HEADER_CALL_ID).len;
     if (cseq_parse(message_value(&m, HEADER_CSEQ), &cseq) == ROAM_OK)

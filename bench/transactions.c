@@ -1,12 +1,12 @@
 /* What a transaction costs: both ends in one process, the figures of other stacks beside ours.
  *
- *   transactions                        CPU time over UDP loopback, cost at 500 and 6,000 live transactions, bytes of a lingering pair
- *   transactions --rounds N OPERATION   N operations without sockets, and their number (for bench/instructions)
- *   transactions --report X OPERATION   the table with X instructions an operation
+ *   transactions                        CPU time over UDP loopback, cost at 500 and 6,000 live transactions, bytes of a
+ * lingering pair transactions --rounds N OPERATION   N operations without sockets, and their number (for
+ * bench/instructions) transactions --report X OPERATION   the table with X instructions an operation
  *   ... --live N                        as many transactions linger all the time (500)
  *
- * OPERATION: `options` (a request, its 200) or `invite` (INVITE with SDP, 200 with SDP, ACK, BYE, 200: dialogs on both sides). Time is
- * virtual: it moves between operations so that the wished number of transactions lingers. */
+ * OPERATION: `options` (a request, its 200) or `invite` (INVITE with SDP, 200 with SDP, ACK, BYE, 200: dialogs on both
+ * sides). Time is virtual: it moves between operations so that the wished number of transactions lingers. */
 #include <arpa/inet.h>
 #include <malloc.h>
 #include <netinet/in.h>
@@ -18,12 +18,13 @@
 
 enum { QUEUE = 16, WARM_UP_LIVES = 2 };
 
-/* From one session on one machine, see bench/README.md. CPU time in microseconds, user instructions, bytes. */
+/* From one session on one machine, see bench/README.md. CPU time in microseconds (warm where both were measured, the
+ * lower end of a range), user instructions, bytes. */
 static const struct {
     const char *stack;
     double options_us, options_instructions, invite_us, invite_instructions, pair_bytes, at_6000;
 } others[] = {
-    {"PJSIP 2.17", 35, 148000, 124, 583000, 26700, 1.0},
+    {"PJSIP 2.17", 30, 148000, 95, 583000, 26700, 1.0},
     {"sofia 1.13.17", 28, 113000, 300, 993000, 15700, 1.0},
     {"libre 4.10", 70, 297000, 196, 847000, 6900, 3.0},
     {"bare sockets", 8.2, 0, 0, 0, 0, 1.0},
@@ -49,8 +50,10 @@ typedef struct end {
     long finals;
 } end;
 
-static const char sdp[] = "v=0\r\no=- 3724394400 3724394405 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0 8 101\r\n"
-                          "a=rtpmap:0 PCMU/8000\r\na=rtpmap:8 PCMA/8000\r\na=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-16\r\na=sendrecv\r\n";
+static const char sdp[] = "v=0\r\no=- 3724394400 3724394405 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 "
+                          "0\r\nm=audio 4000 RTP/AVP 0 8 101\r\n"
+                          "a=rtpmap:0 PCMU/8000\r\na=rtpmap:8 PCMA/8000\r\na=rtpmap:101 "
+                          "telephone-event/8000\r\na=fmtp:101 0-16\r\na=sendrecv\r\n";
 
 static void fail(const char *what)
 {
@@ -82,7 +85,8 @@ static int end_send(void *user, const roam_flow *flow, roam_span bytes)
     if (e->socket >= 0) {
         struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(flow->remote.port)};
         memcpy(&address.sin_addr, flow->remote.ip.bytes, 4);
-        if (sendto(e->socket, bytes.ptr, bytes.len, 0, (struct sockaddr *)&address, sizeof address) != (ssize_t)bytes.len)
+        if (sendto(e->socket, bytes.ptr, bytes.len, 0, (struct sockaddr *)&address, sizeof address) !=
+            (ssize_t)bytes.len)
             fail("sendto");
     } else {
         size_t at = (to->first + to->count) % QUEUE;
@@ -137,9 +141,7 @@ static void on_request(void *user, roam_server_txn *txn, const roam_message *req
 {
     end *e = user;
     switch ((int)request->method) {
-    case METHOD_OPTIONS:
-        write_answer(txn, "<sip:bob@192.0.2.2>", (roam_span){0}, (roam_span){0});
-        break;
+    case METHOD_OPTIONS: write_answer(txn, "<sip:bob@192.0.2.2>", (roam_span){0}, (roam_span){0}); break;
     case METHOD_INVITE: {
         roam_cseq cseq;
         if (cseq_parse(message_value(request, HEADER_CSEQ), &cseq) != ROAM_OK ||
@@ -156,8 +158,7 @@ static void on_request(void *user, roam_server_txn *txn, const roam_message *req
         write_answer(txn, "<sip:bob@192.0.2.2>", (roam_span){0}, (roam_span){0});
         dialog_free(&e->dialog);
         break;
-    default:
-        fail("what request is that?");
+    default: fail("what request is that?");
     }
 }
 
@@ -200,8 +201,8 @@ static void send_request(end *e, roam_method method, roam_span type, roam_span b
 
 static void operation(end *a, end *b, bool invite, roam_time step)
 {
-    if (dialog_init_caller(&a->dialog, &a->env, SPAN("\"Alice\" <sip:alice@example.com>"), SPAN("<sip:bob@example.com>"),
-                           SPAN("sip:bob@192.0.2.2:5060")) != ROAM_OK)
+    if (dialog_init_caller(&a->dialog, &a->env, SPAN("\"Alice\" <sip:alice@example.com>"),
+                           SPAN("<sip:bob@example.com>"), SPAN("sip:bob@192.0.2.2:5060")) != ROAM_OK)
         fail("dialog_init_caller");
     long before = a->finals;
     if (invite)
@@ -221,13 +222,13 @@ static void operation(end *a, end *b, bool invite, roam_time step)
     env_advance(&b->env, b->env.now + step);
 }
 
-static void end_open(end *e, end *peer, const char *address, bool sockets, uint8_t seed_byte)
+static void end_open(end *e, end *peer, const char *address, bool sockets, bool count, uint8_t seed_byte)
 {
     uint8_t seed[32] = {seed_byte};
     roam_allocator allocator = {counted, e};
     roam_sip_tu tu = {.send = end_send, .request = on_request, .ack = on_ack, .user = e};
     *e = (end){.peer = peer, .socket = -1};
-    env_init(&e->env, &allocator, seed, NULL, NULL);
+    env_init(&e->env, count ? &allocator : NULL, seed, NULL, NULL);
     e->path = (roam_path){.transport = TRANSPORT_UDP, .state = PATH_UP};
     list_init(&e->path.node);
     if (roam_addr_parse(span_of(sockets ? "127.0.0.1" : address), &e->path.local) != ROAM_OK ||
@@ -246,10 +247,10 @@ static void end_open(end *e, end *peer, const char *address, bool sockets, uint8
     }
 }
 
-static void pair_open(end *a, end *b, bool sockets)
+static void pair_open(end *a, end *b, bool sockets, bool count)
 {
-    end_open(a, b, "192.0.2.1", sockets, 1);
-    end_open(b, a, "192.0.2.2", sockets, 2);
+    end_open(a, b, "192.0.2.1", sockets, count, 1);
+    end_open(b, a, "192.0.2.2", sockets, count, 2);
     a->flow = flow_get(&a->sip, &a->path, &b->path.local);
     b->flow = flow_get(&b->sip, &b->path, &a->path.local);
     if (!a->flow || !b->flow)
@@ -270,7 +271,8 @@ static void pair_close(end *a, end *b)
     }
 }
 
-/* The step of time between operations that keeps `live` server transactions lingering: each stays 32 s (Timer J or L). */
+/* The step of time between operations that keeps `live` server transactions lingering: each stays 32 s (Timer J or L).
+ */
 static roam_time step_for(long live, bool invite)
 {
     return ROAM_SECONDS(32) * (invite ? 2 : 1) / (roam_time)live;
@@ -289,7 +291,7 @@ static double measure(bool invite, bool sockets, long live)
     static end a, b;
     double runs[7];
     roam_time step = step_for(live, invite);
-    pair_open(&a, &b, sockets);
+    pair_open(&a, &b, sockets, false);
     for (long i = 0; i < WARM_UP_LIVES * live; i++)
         operation(&a, &b, invite, step);
     for (size_t i = 0; i < 7; i++) {
@@ -312,7 +314,7 @@ static double lingering_pair(void)
 {
     static end a, b;
     const long n = 4096;
-    pair_open(&a, &b, false);
+    pair_open(&a, &b, false, true);
     operation(&a, &b, false, 0);
     size_t before = a.bytes + b.bytes;
     for (long i = 0; i < n; i++)
@@ -322,12 +324,46 @@ static double lingering_pair(void)
     return bytes;
 }
 
+/* What the machine asks for: a datagram of 450 bytes there and one back, nothing done with them. */
+static double bare_sockets(void)
+{
+    static end a, b;
+    char datagram[450] = {0};
+    const long n = 20000;
+    pair_open(&a, &b, true, false);
+    double start = cpu_us();
+    for (long i = 0; i < 2 * n; i++) {
+        end *from = i % 2 ? &b : &a, *to = from->peer;
+        struct sockaddr_in address = {
+            .sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}, .sin_port = htons(to->path.local.port)};
+        if (sendto(from->socket, datagram, sizeof datagram, 0, (struct sockaddr *)&address, sizeof address) < 0 ||
+            recvfrom(to->socket, datagram, sizeof datagram, 0, NULL, NULL) < 0)
+            fail("bare sockets");
+    }
+    double us = (cpu_us() - start) / (double)n;
+    pair_close(&a, &b);
+    return us;
+}
+
+/* Times of two machines do not compare: each is given in round trips of bare sockets of its own machine as well. */
+static void time_table(const char *what, double ours, double floor_here, double goal, bool invite)
+{
+    const double floor_there = 8.2, trips = invite ? 2.5 : 1; /* five datagrams, two */
+    printf("%s\n  %-16s %6.1f us here,  %4.1f times bare sockets here  (goal there: below %.0f us, %.1f times)\n", what,
+           "roam", ours, ours / (floor_here * trips), goal, goal / (floor_there * trips));
+    for (size_t i = 0; i < OTHERS; i++) {
+        double us = invite ? others[i].invite_us : others[i].options_us;
+        if (us > 0)
+            printf("  %-16s %6.1f us there, %4.1f times bare sockets there\n", others[i].stack, us,
+                   us / (floor_there * trips));
+    }
+}
+
 static void table(const char *what, double ours, double goal, size_t field)
 {
     printf("%s\n  %-16s %12.1f   (goal: below %.0f)\n", what, "roam", ours, goal);
     for (size_t i = 0; i < OTHERS; i++) {
-        const double values[] = {others[i].options_us, others[i].options_instructions, others[i].invite_us, others[i].invite_instructions,
-                                 others[i].pair_bytes};
+        const double values[] = {others[i].options_instructions, others[i].invite_instructions, others[i].pair_bytes};
         if (values[field] > 0)
             printf("  %-16s %12.1f   %5.1f times ours\n", others[i].stack, values[field], values[field] / ours);
     }
@@ -335,13 +371,19 @@ static void table(const char *what, double ours, double goal, size_t field)
 
 static void report_all(void)
 {
-    table("OPTIONS transaction, both ends, UDP loopback, CPU us", measure(false, true, 500), 14, 0);
-    table("INVITE 200 ACK BYE 200 with SDP, both ends, UDP loopback, CPU us", measure(true, true, 500), 50, 2);
+    double floor_here = bare_sockets();
+    printf("bare sockets, a datagram each way, CPU us: %.2f here, 8.2 on the machine of the other figures\n",
+           floor_here);
+    time_table("OPTIONS transaction, both ends, UDP loopback, CPU time", measure(false, true, 500), floor_here, 14,
+               false);
+    time_table("INVITE 200 ACK BYE 200 with SDP, both ends, UDP loopback, CPU time", measure(true, true, 500),
+               floor_here, 50, true);
     double few = measure(false, false, 500), many = measure(false, false, 6000);
-    printf("OPTIONS without sockets, CPU us: %.2f with 500 live transactions, %.2f with 6000: ratio %.2f (goal: 1.0)\n", few, many, many / few);
+    printf("OPTIONS without sockets, CPU us: %.2f with 500 live transactions, %.2f with 6000: ratio %.2f (goal: 1.0)\n",
+           few, many, many / few);
     for (size_t i = 0; i < OTHERS; i++)
         printf("  %-16s ratio %.1f\n", others[i].stack, others[i].at_6000);
-    table("lingering transaction pair (OPTIONS, both ends), bytes", lingering_pair(), 3000, 4);
+    table("lingering transaction pair (OPTIONS, both ends), bytes", lingering_pair(), 3000, 2);
 }
 
 int main(int argc, char **argv)
@@ -366,9 +408,9 @@ int main(int argc, char **argv)
     if (instructions > 0) {
         printf("%ld live transactions at each end\n", live);
         if (invite)
-            table("INVITE 200 ACK BYE 200 with SDP, both ends, user instructions", instructions, 170000, 3);
+            table("INVITE 200 ACK BYE 200 with SDP, both ends, user instructions", instructions, 170000, 1);
         else
-            table("OPTIONS transaction, both ends, user instructions", instructions, 40000, 1);
+            table("OPTIONS transaction, both ends, user instructions", instructions, 40000, 0);
         return 0;
     }
     if (!rounds) {
@@ -376,7 +418,7 @@ int main(int argc, char **argv)
         return 0;
     }
     static end a, b;
-    pair_open(&a, &b, false);
+    pair_open(&a, &b, false, false);
     for (long i = 0; i < WARM_UP_LIVES * live; i++)
         operation(&a, &b, invite, step_for(live, invite));
     for (long i = 0; i < rounds; i++)

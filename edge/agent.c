@@ -74,11 +74,6 @@ static void on_batch_end(void *user);
 static void on_resolved(void *user, uint32_t query, const roam_ip *ips, size_t n);
 static void on_network(void *user, const roam_network *network);
 
-const char *roam_version(void)
-{
-    return ROAM_VERSION;
-}
-
 void roam_agent_config_default(roam_agent_config *config)
 {
     memset(config, 0, sizeof *config);

@@ -83,7 +83,7 @@ static roam_time now_us(void);
 static void receive(size_t index);
 static void move_packets(void);
 static roam_time next_deadline(void);
-static bool command(char *line);
+static bool command(const char *line);
 
 int main(void)
 {
@@ -604,10 +604,14 @@ static bool flush(void)
     return good;
 }
 
-static bool command(char *line)
+static bool command(const char *line)
 {
     char copy[1024], *args[ARGS_MAX + 1] = {0}, *save = NULL;
-    snprintf(copy, sizeof copy, "%s", line);
+    size_t length = strlen(line);
+    if (length >= sizeof copy) {
+        return false;
+    }
+    memcpy(copy, line, length + 1);
     const char *verb = strtok_r(copy, " \r", &save);
     for (size_t i = 0; verb != NULL && i < ARGS_MAX && (args[i] = strtok_r(NULL, " \r", &save)) != NULL; i++) {
     }

@@ -1,7 +1,6 @@
 #include "testbed/peer.h"
 
 static int peer_send(void *user, const roam_flow *flow, roam_span bytes);
-static void peer_send_rtp(void *user, uint32_t socket, const roam_addr *to, roam_span bytes);
 static void peer_request(void *user, roam_server_txn *txn, const roam_message *request);
 static void peer_ack(void *user, roam_flow *flow, const roam_message *ack);
 static roam_leg *find_leg(const roam_peer *peer, uint32_t id);

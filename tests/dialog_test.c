@@ -1,4 +1,5 @@
-/* Dialogs (RFC 3261 12) and the three-way end of an INVITE: what is learnt from messages, and the bytes of what follows. */
+/* Dialogs (RFC 3261 12) and the three-way end of an INVITE: what is learnt from messages, and the bytes of what
+ * follows. */
 #include "tests/sip_fixture.h"
 
 static roam_header_space space;
@@ -39,8 +40,8 @@ static const char *request_text(world *w, roam_dialog *d, roam_method method, ui
 
 static void caller(world *w, roam_dialog *d)
 {
-    assert_int_equal(dialog_init_caller(d, &w->env, SPAN("\"Alice\" <sip:alice@example.com>"), SPAN("<sip:bob@example.com>"),
-                                        SPAN("sip:bob@example.com")),
+    assert_int_equal(dialog_init_caller(d, &w->env, SPAN("\"Alice\" <sip:alice@example.com>"),
+                                        SPAN("<sip:bob@example.com>"), SPAN("sip:bob@example.com")),
                      0);
 }
 
@@ -63,8 +64,10 @@ static void caller_first_request(void **state)
     uint32_t before = d.local_cseq;
     const char *text = request_text(&w, &d, METHOD_INVITE, 0);
     assert_int_equal(d.local_cseq, before + 1);
-    assert_true(strncmp(text, "INVITE sip:bob@example.com SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bK", 80) == 0);
-    snprintf(line, sizeof line, "From: \"Alice\" <sip:alice@example.com>;tag=%s\r\nTo: <sip:bob@example.com>\r\n", d.local_tag);
+    assert_true(
+        strncmp(text, "INVITE sip:bob@example.com SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bK", 80) == 0);
+    snprintf(line, sizeof line, "From: \"Alice\" <sip:alice@example.com>;tag=%s\r\nTo: <sip:bob@example.com>\r\n",
+             d.local_tag);
     contains(text, line);
     snprintf(line, sizeof line, "Call-ID: %s\r\nCSeq: %u INVITE\r\n", d.call_id, before + 1);
     contains(text, line);
@@ -87,7 +90,8 @@ static void caller_first_request(void **state)
     world_stop(&w);
 }
 
-/* The caller's route set is the Record-Route reversed, fixed by the first provisional and set anew by the 2xx; the target is the Contact (12.1.2, 13.2.2.4). */
+/* The caller's route set is the Record-Route reversed, fixed by the first provisional and set anew by the 2xx; the
+ * target is the Contact (12.1.2, 13.2.2.4). */
 static void caller_learns(void **state)
 {
     world w;
@@ -103,13 +107,17 @@ static void caller_learns(void **state)
     m = response(&d, 180, "", "Record-Route: <sip:x;lr>\r\n");
     assert_int_equal(dialog_on_response(&d, &m), 0);
     assert_int_equal(d.state, DIALOG_NONE);
-    m = response(&d, 180, "t1", "Record-Route: <sip:far.example.net;lr>, <sip:mid.example.net;lr>\r\nRecord-Route: <sip:near.example.net;lr>\r\n"
-                                "Contact: <sip:bob@203.0.113.5:5080>\r\n");
+    m = response(&d, 180, "t1",
+                 "Record-Route: <sip:far.example.net;lr>, <sip:mid.example.net;lr>\r\nRecord-Route: "
+                 "<sip:near.example.net;lr>\r\n"
+                 "Contact: <sip:bob@203.0.113.5:5080>\r\n");
     assert_int_equal(dialog_on_response(&d, &m), 0);
     assert_int_equal(d.state, DIALOG_EARLY);
     const char *text = request_text(&w, &d, METHOD_PRACK, 0);
     contains(text, "PRACK sip:bob@203.0.113.5:5080 SIP/2.0\r\n");
-    contains(text, "Route: <sip:near.example.net;lr>\r\nRoute: <sip:mid.example.net;lr>\r\nRoute: <sip:far.example.net;lr>\r\n");
+    contains(
+        text,
+        "Route: <sip:near.example.net;lr>\r\nRoute: <sip:mid.example.net;lr>\r\nRoute: <sip:far.example.net;lr>\r\n");
     contains(text, "To: <sip:bob@example.com>;tag=t1\r\n");
     m = response(&d, 183, "t1", "Record-Route: <sip:changed.example.net;lr>\r\nContact: <sip:bob@203.0.113.6>\r\n");
     assert_int_equal(dialog_on_response(&d, &m), 0);
@@ -130,8 +138,8 @@ static void caller_learns(void **state)
     world_stop(&w);
 }
 
-/* Strict routing (12.2.1.1): the first route without lr becomes the Request-URI, the target goes last; the next hop is that route. A method parameter
- * and headers, which a Request-URI must not have, are left out. */
+/* Strict routing (12.2.1.1): the first route without lr becomes the Request-URI, the target goes last; the next hop is
+ * that route. A method parameter and headers, which a Request-URI must not have, are left out. */
 static void strict_routing(void **state)
 {
     world w;
@@ -140,9 +148,11 @@ static void strict_routing(void **state)
     (void)state;
     world_start(&w);
     caller(&w, &d);
-    const roam_span routes[] = {SPAN_INIT("<sip:strict.example.net;method=INVITE;transport=udp>"), SPAN_INIT("<sip:loose.example.net;lr>")};
+    const roam_span routes[] = {SPAN_INIT("<sip:strict.example.net;method=INVITE;transport=udp>"),
+                                SPAN_INIT("<sip:loose.example.net;lr>")};
     dialog_set_routes(&d, routes, 2);
-    roam_message m = parse("SIP/2.0 200 x\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\r\nFrom: <sip:a@b>;tag=1\r\nTo: <sip:a@b>;tag=2\r\nCall-ID: c\r\n"
+    roam_message m = parse("SIP/2.0 200 x\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\r\nFrom: <sip:a@b>;tag=1\r\nTo: "
+                           "<sip:a@b>;tag=2\r\nCall-ID: c\r\n"
                            "CSeq: 1 UPDATE\r\nContact: <sip:bob@203.0.113.5?Subject=x>\r\nContent-Length: 0\r\n\r\n");
     assert_int_equal(dialog_target_refresh(&d, &m), 0);
     const char *text = request_text(&w, &d, METHOD_BYE, 0);
@@ -154,7 +164,8 @@ static void strict_routing(void **state)
     world_stop(&w);
 }
 
-/* Forks: each early dialog has its own tag, target and routes under one Call-ID, local tag and CSeq; a response of one is not the other's. */
+/* Forks: each early dialog has its own tag, target and routes under one Call-ID, local tag and CSeq; a response of one
+ * is not the other's. */
 static void early_forks(void **state)
 {
     world w;
@@ -188,10 +199,12 @@ static void early_forks(void **state)
 static const char *const incoming =
     "INVITE sip:alice@192.0.2.1 SIP/2.0\r\nVia: SIP/2.0/UDP 203.0.113.5;branch=z9hG4bK1\r\n"
     "Record-Route: <sip:near.example.net;lr>\r\nRecord-Route: <sip:far.example.net;lr>\r\n"
-    "From: \"Bob, B\" <sip:bob@example.com>;x=\"1;2\";tag=b1;y\r\nTo: sip:alice@example.com\r\nCall-ID: in1\r\nCSeq: 10 INVITE\r\n"
+    "From: \"Bob, B\" <sip:bob@example.com>;x=\"1;2\";tag=b1;y\r\nTo: sip:alice@example.com\r\nCall-ID: in1\r\nCSeq: "
+    "10 INVITE\r\n"
     "Contact: <sip:bob@203.0.113.5;transport=udp>;q=1\r\nContent-Length: 0\r\n\r\n";
 
-/* The callee's side: Record-Route in order, From and To swapped without tags but with the rest, the Contact's URI as target (12.1.1). */
+/* The callee's side: Record-Route in order, From and To swapped without tags but with the rest, the Contact's URI as
+ * target (12.1.1). */
 static void callee_learns(void **state)
 {
     world w;
@@ -205,7 +218,8 @@ static void callee_learns(void **state)
     const char *text = request_text(&w, &d, METHOD_UPDATE, 0);
     contains(text, "UPDATE sip:bob@203.0.113.5;transport=udp SIP/2.0\r\n");
     contains(text, "Route: <sip:near.example.net;lr>\r\nRoute: <sip:far.example.net;lr>\r\n");
-    contains(text, "From: <sip:alice@example.com>;tag=mine\r\nTo: \"Bob, B\" <sip:bob@example.com>;x=\"1;2\";y;tag=b1\r\nCall-ID: in1\r\n");
+    contains(text, "From: <sip:alice@example.com>;tag=mine\r\nTo: \"Bob, B\" "
+                   "<sip:bob@example.com>;x=\"1;2\";y;tag=b1\r\nCall-ID: in1\r\n");
     dialog_free(&d);
     char broken[1024];
     static const char *const cut[] = {";tag=b1", "Contact: <sip:bob@203.0.113.5;transport=udp>;q=1\r\n"};
@@ -222,15 +236,16 @@ static roam_message in_dialog(const char *method, unsigned cseq, const char *fro
 {
     static char text[1024];
     snprintf(text, sizeof text,
-             "%s sip:alice@192.0.2.1 SIP/2.0\r\nVia: SIP/2.0/UDP 203.0.113.5;branch=z9hG4bK2\r\nFrom: <sip:bob@example.com>;tag=%s\r\n"
+             "%s sip:alice@192.0.2.1 SIP/2.0\r\nVia: SIP/2.0/UDP 203.0.113.5;branch=z9hG4bK2\r\nFrom: "
+             "<sip:bob@example.com>;tag=%s\r\n"
              "To: <sip:alice@example.com>;tag=%s\r\nCall-ID: in1\r\nCSeq: %u %s\r\nContact: <sip:bob@203.0.113.77>\r\n"
              "Content-Length: 0\r\n\r\n",
              method, from_tag, to_tag, cseq, method);
     return parse(text);
 }
 
-/* Requests of the peer (12.2.2): wrong tags are 481, an older CSeq is 500, gaps are fine; ACK and CANCEL do not count. The Contact of a refresh
- * is the new target. */
+/* Requests of the peer (12.2.2): wrong tags are 481, an older CSeq is 500, gaps are fine; ACK and CANCEL do not count.
+ * The Contact of a refresh is the new target. */
 static void requests_of_the_peer(void **state)
 {
     world w;
@@ -245,8 +260,9 @@ static void requests_of_the_peer(void **state)
         const char *from, *to;
         unsigned expected, after;
     } rows[] = {
-        {"INFO", 11, "b1", "mine", 0, 11},  {"INFO", 10, "b1", "mine", 500, 11}, {"BYE", 12, "b2", "mine", 481, 11},
-        {"BYE", 12, "b1", "other", 481, 11}, {"ACK", 10, "b1", "mine", 0, 11},    {"UPDATE", 400, "b1", "mine", 0, 400},
+        {"INFO", 11, "b1", "mine", 0, 11},    {"INFO", 10, "b1", "mine", 500, 11},
+        {"BYE", 12, "b2", "mine", 481, 11},   {"BYE", 12, "b1", "other", 481, 11},
+        {"ACK", 10, "b1", "mine", 0, 11},     {"UPDATE", 400, "b1", "mine", 0, 400},
         {"BYE", 399, "b1", "mine", 500, 400},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
@@ -278,7 +294,8 @@ static void accept_call(world *w, roam_accept *a)
     assert_int_equal(accept_start(a, &w->sip, w->server, 10, no_ack, w), 0);
 }
 
-/* Our 2xx is repeated, byte for byte, at 0.5, 1.5, 3.5 s and every 4 s on, and given up after 64*T1, when the transaction has ended as well (13.3.1.4). */
+/* Our 2xx is repeated, byte for byte, at 0.5, 1.5, 3.5 s and every 4 s on, and given up after 64*T1, when the
+ * transaction has ended as well (13.3.1.4). */
 static void accept_never_acked(void **state)
 {
     static const unsigned long times[] = {0, 500, 1500, 3500, 7500, 11500, 15500, 19500, 23500, 27500, 31500};
@@ -331,7 +348,8 @@ static void accept_acked(void **state)
     world_stop(&w);
 }
 
-/* The ACK of a 2xx is kept and sent again as it was; on another path it gets a Via of that path and a new branch, all else stays. */
+/* The ACK of a 2xx is kept and sent again as it was; on another path it gets a Via of that path and a new branch, all
+ * else stays. */
 static void ack_kept(void **state)
 {
     world w;
@@ -342,10 +360,13 @@ static void ack_kept(void **state)
     caller(&w, &d);
     roam_flow *here = flow_get(&w.sip, &w.path, &w.peer), *there = flow_get(&w.sip, &w.other, &w.peer);
     assert_int_equal(ack_resend(&ack, &w.sip, here), ROAM_ESTATE);
-    assert_int_equal(ack_send_with(&ack, &d, &w.sip, here, 5, SPAN("X-Credentials: kept\r\n"), SPAN("application/sdp"), SPAN("v=0\r\n")), 0);
+    assert_int_equal(ack_send_with(&ack, &d, &w.sip, here, 5, SPAN("X-Credentials: kept\r\n"), SPAN("application/sdp"),
+                                   SPAN("v=0\r\n")),
+                     0);
     assert_int_equal(ack_resend(&ack, &w.sip, here), 0);
     assert_string_equal(w.sent[1].bytes, w.sent[0].bytes);
-    contains(w.sent[0].bytes, "CSeq: 5 ACK\r\nX-Credentials: kept\r\nContent-Type: application/sdp\r\nContent-Length: 5\r\n\r\nv=0\r\n");
+    contains(w.sent[0].bytes,
+             "CSeq: 5 ACK\r\nX-Credentials: kept\r\nContent-Type: application/sdp\r\nContent-Length: 5\r\n\r\nv=0\r\n");
     assert_int_equal(ack_resend(&ack, &w.sip, there), 0);
     assert_int_equal(ack_resend(&ack, &w.sip, there), 0);
     assert_ptr_equal(w.sent[2].path, &w.other);
@@ -396,7 +417,8 @@ static void refuse_dialog(long n, bool forever, bool *refused)
             (void)dialog_init_fork(&fork, &d);
             roam_message m = response(&d, 200, "t", "Record-Route: <sip:r;lr>, <sip:q;lr>\r\nContact: <sip:n@m>\r\n");
             int err = dialog_on_response(&d, &m);
-            assert_true(err == ROAM_OK ? d.state == DIALOG_CONFIRMED && d.nroutes == 2 : d.state == DIALOG_NONE && !d.remote_tag);
+            assert_true(err == ROAM_OK ? d.state == DIALOG_CONFIRMED && d.nroutes == 2
+                                       : d.state == DIALOG_NONE && !d.remote_tag);
             m = in_dialog("UPDATE", 1, "x", "y");
             (void)dialog_target_refresh(&d, &m);
             roam_flow *flow = flow_get(&w.sip, &w.path, &w.peer);
@@ -422,7 +444,8 @@ static void refuse_dialog(long n, bool forever, bool *refused)
     world_stop(&w);
 }
 
-/* Each allocation of a scenario is refused, one run each, alone and with all that follow: nothing leaks, nothing is half changed. */
+/* Each allocation of a scenario is refused, one run each, alone and with all that follow: nothing leaks, nothing is
+ * half changed. */
 static void dialog_memory_refused(void **state)
 {
     (void)state;

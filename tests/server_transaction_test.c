@@ -1,9 +1,10 @@
 /* The server transaction machines and what stands before them: bytes in, state out, virtual time. */
 #include "tests/sip_fixture.h"
 
-static const char *const invite = "INVITE sip:alice@192.0.2.1 SIP/2.0\r\nVia: SIP/2.0/UDP 203.0.113.5;branch=z9hG4bKone;rport\r\n"
-                                  "From: <sip:bob@example.com>;tag=b1\r\nTo: <sip:alice@example.com>\r\nCall-ID: c9\r\nCSeq: 7 INVITE\r\n"
-                                  "Timestamp: 54\r\nContact: <sip:bob@203.0.113.5>\r\nContent-Length: 0\r\n\r\n";
+static const char *const invite =
+    "INVITE sip:alice@192.0.2.1 SIP/2.0\r\nVia: SIP/2.0/UDP 203.0.113.5;branch=z9hG4bKone;rport\r\n"
+    "From: <sip:bob@example.com>;tag=b1\r\nTo: <sip:alice@example.com>\r\nCall-ID: c9\r\nCSeq: 7 INVITE\r\n"
+    "Timestamp: 54\r\nContact: <sip:bob@203.0.113.5>\r\nContent-Length: 0\r\n\r\n";
 
 /* A request of the peer: the rest as in `invite`. */
 static void request(world *w, const char *method, const char *via, const char *to_tag)
@@ -11,7 +12,8 @@ static void request(world *w, const char *method, const char *via, const char *t
     char text[2048];
     snprintf(text, sizeof text,
              "%s sip:alice@192.0.2.1 SIP/2.0\r\nVia: SIP/2.0/UDP %s\r\nFrom: <sip:bob@example.com>;tag=b1\r\n"
-             "To: <sip:alice@example.com>%s%s\r\nCall-ID: c9\r\nCSeq: 7 %s\r\nContact: <sip:bob@203.0.113.5>\r\nContent-Length: 0\r\n\r\n",
+             "To: <sip:alice@example.com>%s%s\r\nCall-ID: c9\r\nCSeq: 7 %s\r\nContact: "
+             "<sip:bob@203.0.113.5>\r\nContent-Length: 0\r\n\r\n",
              method, via, *to_tag ? ";tag=" : "", to_tag, method);
     give(w, text);
 }
@@ -25,8 +27,9 @@ static void assert_times(const world *w, size_t from, const unsigned long *ms, s
         assert_string_equal(w->sent[from + i].bytes, w->sent[from].bytes);
     }
 }
-#define TIMES(w, from, ...)                                                                                                     \
-    assert_times(w, from, (const unsigned long[]){__VA_ARGS__}, sizeof((unsigned long[]){__VA_ARGS__}) / sizeof(unsigned long))
+#define TIMES(w, from, ...)                                                                                            \
+    assert_times(w, from, (const unsigned long[]){__VA_ARGS__},                                                        \
+                 sizeof((unsigned long[]){__VA_ARGS__}) / sizeof(unsigned long))
 
 static void assert_status(const world *w, size_t i, unsigned status)
 {
@@ -39,8 +42,8 @@ static void assert_status(const world *w, size_t i, unsigned status)
 
 /* ---- INVITE: figure 7, RFC 6026 figure 7 ---- */
 
-/* Proceeding: 100 by itself after 200 ms, with the request's Timestamp and without a To tag; a repeated INVITE gets the last provisional, and nothing
- * before there is one. */
+/* Proceeding: 100 by itself after 200 ms, with the request's Timestamp and without a To tag; a repeated INVITE gets the
+ * last provisional, and nothing before there is one. */
 static void invite_server_proceeding(void **state)
 {
     world w;
@@ -52,10 +55,11 @@ static void invite_server_proceeding(void **state)
     assert_int_equal(w.nsent, 0);
     run_until(&w, 200);
     assert_int_equal(w.nsent, 1);
-    assert_string_equal(w.sent[0].bytes, "SIP/2.0 100 Trying\r\n"
-                                         "Via: SIP/2.0/UDP 203.0.113.5;branch=z9hG4bKone;rport=5060;received=203.0.113.5\r\n"
-                                         "From: <sip:bob@example.com>;tag=b1\r\nTo: <sip:alice@example.com>\r\nCall-ID: c9\r\n"
-                                         "CSeq: 7 INVITE\r\nTimestamp: 54\r\nContent-Length: 0\r\n\r\n");
+    assert_string_equal(w.sent[0].bytes,
+                        "SIP/2.0 100 Trying\r\n"
+                        "Via: SIP/2.0/UDP 203.0.113.5;branch=z9hG4bKone;rport=5060;received=203.0.113.5\r\n"
+                        "From: <sip:bob@example.com>;tag=b1\r\nTo: <sip:alice@example.com>\r\nCall-ID: c9\r\n"
+                        "CSeq: 7 INVITE\r\nTimestamp: 54\r\nContent-Length: 0\r\n\r\n");
     give(&w, invite);
     TIMES(&w, 0, 200, 200);
     run_until(&w, 1000);
@@ -91,8 +95,8 @@ static void invite_server_no_trying(void **state)
     world_stop(&w);
 }
 
-/* Accepted: the INVITE is absorbed, an ACK of the same branch goes up, the 2xx is repeated by the user only; Timer L after 64*T1. The request can be
- * read all that time. */
+/* Accepted: the INVITE is absorbed, an ACK of the same branch goes up, the 2xx is repeated by the user only; Timer L
+ * after 64*T1. The request can be read all that time. */
 static void invite_server_accepted(void **state)
 {
     world w;
@@ -122,7 +126,8 @@ static void invite_server_accepted(void **state)
     world_stop(&w);
 }
 
-/* Completed: Timer G repeats at 0.5, 1.5, 3.5 s and then every T2, an INVITE gets it too; Timer H at 32 s tells that no ACK came. */
+/* Completed: Timer G repeats at 0.5, 1.5, 3.5 s and then every T2, an INVITE gets it too; Timer H at 32 s tells that no
+ * ACK came. */
 static void invite_server_never_acked(void **state)
 {
     world w;
@@ -140,7 +145,8 @@ static void invite_server_never_acked(void **state)
     world_stop(&w);
 }
 
-/* Confirmed: the ACK ends Timer G; it and the INVITE are absorbed for T4 (Timer I). The request's bytes are gone after the failure. */
+/* Confirmed: the ACK ends Timer G; it and the INVITE are absorbed for T4 (Timer I). The request's bytes are gone after
+ * the failure. */
 static void invite_server_confirmed(void **state)
 {
     world w;
@@ -180,8 +186,8 @@ static void invite_server_early_ack(void **state)
 
 /* ---- others: figure 8, RFC 4320 ---- */
 
-/* Trying: a repetition is absorbed; 100 goes by itself when Timer E of the client reaches T2 (3.5 s), not earlier over UDP even if the user wants;
- * other provisionals and 408 are refused; unanswered, it ends at 64*T1. */
+/* Trying: a repetition is absorbed; 100 goes by itself when Timer E of the client reaches T2 (3.5 s), not earlier over
+ * UDP even if the user wants; other provisionals and 408 are refused; unanswered, it ends at 64*T1. */
 static void other_server_unanswered(void **state)
 {
     world w;
@@ -208,7 +214,8 @@ static void other_server_unanswered(void **state)
     world_stop(&w);
 }
 
-/* Completed, from Trying and from Proceeding: each repetition gets the same bytes; Timer J 64*T1 after the answer; no second final. */
+/* Completed, from Trying and from Proceeding: each repetition gets the same bytes; Timer J 64*T1 after the answer; no
+ * second final. */
 static void other_server_completed(void **state)
 {
     for (unsigned long when = 0; when <= 10000; when += 10000) {
@@ -258,7 +265,8 @@ static void server_on_stream(void **state)
 
 /* ---- CANCEL, the server's side (9.2) ---- */
 
-/* A CANCEL of a pending INVITE is told once and answered 200 each time, with the INVITE's To tag; the 487 is the user's. */
+/* A CANCEL of a pending INVITE is told once and answered 200 each time, with the INVITE's To tag; the 487 is the
+ * user's. */
 static void cancel_of_pending(void **state)
 {
     world w;
@@ -303,14 +311,16 @@ static void cancel_too_late(void **state)
 
 /* ---- matching (17.2.3) ---- */
 
-/* Branch, sent-by and method together: where one differs it is another request. Without the cookie the fields of RFC 2543 decide. */
+/* Branch, sent-by and method together: where one differs it is another request. Without the cookie the fields of RFC
+ * 2543 decide. */
 static void server_matching(void **state)
 {
     world w;
     (void)state;
     world_start(&w);
     w.answer = 486;
-    static const char *const vias[] = {VIA_ONE, "203.0.113.6;branch=z9hG4bKone;rport", "203.0.113.5:5062;branch=z9hG4bKone;rport",
+    static const char *const vias[] = {VIA_ONE, "203.0.113.6;branch=z9hG4bKone;rport",
+                                       "203.0.113.5:5062;branch=z9hG4bKone;rport",
                                        "203.0.113.5;branch=z9hG4bKtwo;rport"};
     for (size_t i = 0; i < 4; i++)
         request(&w, "INVITE", vias[i], "");
@@ -331,7 +341,8 @@ static void server_matching(void **state)
     world_stop(&w);
 }
 
-/* 8.2.2.2: the same request by another way is 482 while the first one is there; in a dialog, or with the check off, it is not. */
+/* 8.2.2.2: the same request by another way is 482 while the first one is there; in a dialog, or with the check off, it
+ * is not. */
 static void merged_request(void **state)
 {
     world w;
@@ -366,13 +377,17 @@ static void response_addresses(void **state)
         const char *via, *source, *to, *written;
     } rows[] = {
         {"203.0.113.5;branch=z9hG4bK1", "203.0.113.5:40000", "203.0.113.5:5060", "UDP 203.0.113.5;branch=z9hG4bK1\r\n"},
-        {"203.0.113.5:5070;branch=z9hG4bK1", "203.0.113.5:40000", "203.0.113.5:5070", "UDP 203.0.113.5:5070;branch=z9hG4bK1\r\n"},
+        {"203.0.113.5:5070;branch=z9hG4bK1", "203.0.113.5:40000", "203.0.113.5:5070",
+         "UDP 203.0.113.5:5070;branch=z9hG4bK1\r\n"},
         {"10.0.0.1:5070;branch=z9hG4bK1", "203.0.113.5:40000", "203.0.113.5:5070", ";received=203.0.113.5\r\n"},
-        {"10.0.0.1:5070;rport;branch=z9hG4bK1", "203.0.113.5:40000", "203.0.113.5:40000", ";rport=40000;received=203.0.113.5\r\n"},
+        {"10.0.0.1:5070;rport;branch=z9hG4bK1", "203.0.113.5:40000", "203.0.113.5:40000",
+         ";rport=40000;received=203.0.113.5\r\n"},
         {"host.example.com;branch=z9hG4bK1", "203.0.113.5:40000", "203.0.113.5:5060", ";received=203.0.113.5\r\n"},
         {"203.0.113.5;maddr=239.1.1.1;branch=z9hG4bK1", "203.0.113.5:40000", "239.1.1.1:5060", ";maddr=239.1.1.1;"},
-        {"203.0.113.5:5070;maddr=239.1.1.1;rport;branch=z9hG4bK1", "203.0.113.5:40000", "239.1.1.1:5070", ";rport=40000"},
-        {"10.0.0.1;received=10.9.9.9;branch=z9hG4bK1", "203.0.113.5:40000", "203.0.113.5:5060", ";received=203.0.113.5\r\n"},
+        {"203.0.113.5:5070;maddr=239.1.1.1;rport;branch=z9hG4bK1", "203.0.113.5:40000", "239.1.1.1:5070",
+         ";rport=40000"},
+        {"10.0.0.1;received=10.9.9.9;branch=z9hG4bK1", "203.0.113.5:40000", "203.0.113.5:5060",
+         ";received=203.0.113.5\r\n"},
         {"[2001:db8::9]:5070;branch=z9hG4bK1", "[2001:db8::9]:40000", "[2001:db8::9]:5070", "UDP [2001:db8::9]:5070;"},
     };
     (void)state;
@@ -392,7 +407,8 @@ static void response_addresses(void **state)
     }
 }
 
-/* After a move the same answer leaves from the new path to the same place; on a path that is gone it is as if lost. */
+/* After a move the same answer leaves from the new path to the same place; on a path that is gone it is as if lost,
+ * until the request comes again on another one. */
 static void server_moves(void **state)
 {
     world w;
@@ -408,25 +424,42 @@ static void server_moves(void **state)
     assert_true(roam_addr_equal(&w.sent[1].to, &w.peer));
     assert_string_equal(w.sent[1].bytes, w.sent[0].bytes);
     world_stop(&w);
+    world_start(&w);
+    w.answer = 200;
+    request(&w, "OPTIONS", VIA_ONE, "");
+    path_set_state(&w.env, &w.path, PATH_GONE, "test");
+    char text[512];
+    snprintf(text, sizeof text,
+             "OPTIONS sip:alice@192.0.2.1 SIP/2.0\r\nVia: SIP/2.0/UDP %s\r\nFrom: <sip:bob@example.com>;tag=b1\r\n"
+             "To: <sip:alice@example.com>\r\nCall-ID: c9\r\nCSeq: 7 OPTIONS\r\nContent-Length: 0\r\n\r\n",
+             VIA_ONE);
+    sip_receive(&w.sip, &w.other, &w.peer, span_of(text));
+    assert_string_equal(w.log, "OPTIONS ");
+    assert_int_equal(w.nsent, 2);
+    assert_ptr_equal(w.sent[1].path, &w.other);
+    assert_string_equal(w.sent[1].bytes, w.sent[0].bytes);
+    world_stop(&w);
 }
 
 /* ---- answers without a transaction ---- */
 
-/* A malformed request is answered when it says to whom; a malformed response, ACK or one without the fields is dropped. The ACK of such an answer is
- * recognised by its tag and goes nowhere; another ACK goes up. */
+/* A malformed request is answered when it says to whom; a malformed response, ACK or one without the fields is dropped.
+ * The ACK of such an answer is recognised by its tag and goes nowhere; another ACK goes up. */
 static void stateless_answers(void **state)
 {
     world w;
     char text[1024];
     (void)state;
     world_start(&w);
-    give(&w, "INVITE sip:a@b SIP/2.0\r\nVia: SIP/2.0/UDP 203.0.113.5;branch=z9hG4bKx\r\nFrom: <sip:b@b>;tag=1\r\nTo: <sip:a@b>\r\n"
+    give(&w, "INVITE sip:a@b SIP/2.0\r\nVia: SIP/2.0/UDP 203.0.113.5;branch=z9hG4bKx\r\nFrom: <sip:b@b>;tag=1\r\nTo: "
+             "<sip:a@b>\r\n"
              "Call-ID: c\r\nCSeq: 99999999999 INVITE\r\nContent-Length: 0\r\n\r\n");
     assert_status(&w, 0, 400);
     const char *tag = strstr(w.sent[0].bytes, "To: <sip:a@b>;tag=");
     assert_non_null(tag);
     snprintf(text, sizeof text,
-             "ACK sip:a@b SIP/2.0\r\nVia: SIP/2.0/UDP 203.0.113.5;branch=z9hG4bKx\r\nFrom: <sip:b@b>;tag=1\r\nTo: <sip:a@b>;tag=%.16s\r\n"
+             "ACK sip:a@b SIP/2.0\r\nVia: SIP/2.0/UDP 203.0.113.5;branch=z9hG4bKx\r\nFrom: <sip:b@b>;tag=1\r\nTo: "
+             "<sip:a@b>;tag=%.16s\r\n"
              "Call-ID: c\r\nCSeq: 1 ACK\r\nContent-Length: 0\r\n\r\n",
              tag + 18);
     give(&w, text);
@@ -495,7 +528,8 @@ static void refuse_server(long n, bool forever, bool *refused)
     world_stop(&w);
 }
 
-/* Each allocation of a scenario is refused, one run each, alone and with all that follow: nothing leaks, nothing crashes. */
+/* Each allocation of a scenario is refused, one run each, alone and with all that follow: nothing leaks, nothing
+ * crashes. */
 static void server_memory_refused(void **state)
 {
     (void)state;

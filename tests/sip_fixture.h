@@ -32,13 +32,14 @@ typedef struct world {
     roam_addr peer;
     sent_datagram sent[MAX_SENT];
     size_t nsent;
-    int send_error;   /* what tu.send returns */
-    char log[2048];   /* what the TU was told, in order */
+    int send_error;          /* what tu.send returns */
+    char log[2048];          /* what the TU was told, in order */
     roam_server_txn *server; /* the last request's */
-    unsigned answer;  /* tu.request answers with it at once; 0: not */
-    void (*on_client)(struct world *w, roam_client_txn *txn, roam_client_event event); /* what the TU does in a callback */
+    unsigned answer;         /* tu.request answers with it at once; 0: not */
+    void (*on_client)(struct world *w, roam_client_txn *txn,
+                      roam_client_event event); /* what the TU does in a callback */
     void (*on_request)(struct world *w, roam_server_txn *txn);
-    long refuse_after; /* allocations until one is refused; -1: none is */
+    long refuse_after;   /* allocations until one is refused; -1: none is */
     bool refuse_forever; /* and all that follow */
     bool refused;
     bool quiet; /* nothing is kept of what is sent */
@@ -99,7 +100,8 @@ static inline int world_send(void *user, const roam_flow *flow, roam_span bytes)
     return 0;
 }
 
-static inline void world_server_event(void *user, roam_server_txn *txn, roam_server_event event, const roam_message *message)
+static inline void world_server_event(void *user, roam_server_txn *txn, roam_server_event event,
+                                      const roam_message *message)
 {
     static const char *const text[] = {"cancelled", "acked", "no-ack", "ended"};
     world *w = user;
@@ -134,7 +136,8 @@ static inline void world_stray(void *user, roam_flow *flow, const roam_message *
     world_log(user, "stray-%u ", response->status);
 }
 
-static inline void world_client_event(void *user, roam_client_txn *txn, roam_client_event event, const roam_message *message)
+static inline void world_client_event(void *user, roam_client_txn *txn, roam_client_event event,
+                                      const roam_message *message)
 {
     static const char *const text[] = {"", "timeout", "failed", "ended"};
     world *w = user;
@@ -159,7 +162,8 @@ static inline int world_start_refusing(world *w, long refuse_after, bool forever
     static const uint8_t seed[32] = {7};
     *w = (world){.refuse_after = refuse_after, .refuse_forever = forever};
     roam_allocator allocator = {world_realloc, w};
-    roam_sip_tu tu = {.send = world_send, .request = world_request, .ack = world_ack, .stray_response = world_stray, .user = w};
+    roam_sip_tu tu = {
+        .send = world_send, .request = world_request, .ack = world_ack, .stray_response = world_stray, .user = w};
     env_init(&w->env, &allocator, seed, NULL, NULL);
     env_advance(&w->env, ROAM_SECONDS(1));
     path_set(&w->path, "192.0.2.1:5060", TRANSPORT_UDP);
@@ -234,8 +238,10 @@ static inline roam_client_txn *start(world *w, const char *method, roam_path *pa
     if (!flow)
         return NULL;
     request_begin(&w->sip, &r, flow, span_of(method), SPAN("sip:bob@example.com"), 70);
-    write_lit(&r.w, "Route: <sip:edge.example.com;lr>\r\nFrom: <sip:alice@example.com>;tag=a1\r\nTo: <sip:bob@example.com>\r\n"
-                    "Call-ID: c1\r\n");
+    write_lit(
+        &r.w,
+        "Route: <sip:edge.example.com;lr>\r\nFrom: <sip:alice@example.com>;tag=a1\r\nTo: <sip:bob@example.com>\r\n"
+        "Call-ID: c1\r\n");
     write_cseq(&r.w, 41, span_of(method));
     write_header(&r.w, HEADER_CONTACT, SPAN("<sip:alice@192.0.2.1>"));
     write_body(&r.w, SPAN("text/plain"), SPAN("hello\r\n"));

@@ -1,25 +1,37 @@
-/* What a hostile network sends: floods of mutated messages, garbage, lies about lengths, endless Via, more transactions than there is room for.
- * Nothing crashes or leaks, memory comes back to what it was, and the counters say what happened. */
+/* What a hostile network sends: floods of mutated messages, garbage, lies about lengths, endless Via, more transactions
+ * than there is room for. Nothing crashes or leaks, memory comes back to what it was, and the counters say what
+ * happened. */
 #include "tests/sip_fixture.h"
 
 static const char *const samples[] = {
-    "INVITE sip:alice@192.0.2.1 SIP/2.0\r\nVia: SIP/2.0/UDP 203.0.113.5:5060;branch=z9hG4bKfl00d;rport\r\nMax-Forwards: 70\r\n"
-    "Record-Route: <sip:proxy.example.net;lr>\r\nFrom: \"Bob\" <sip:bob@example.com>;tag=b1\r\nTo: <sip:alice@example.com>\r\n"
-    "Call-ID: flood-1\r\nCSeq: 1 INVITE\r\nContact: <sip:bob@203.0.113.5>\r\nContent-Type: application/sdp\r\nContent-Length: 5\r\n\r\nv=0\r\n",
-    "OPTIONS sip:alice@192.0.2.1 SIP/2.0\r\nVia: SIP/2.0/UDP h.example.com;branch=z9hG4bKopt;maddr=203.0.113.9;rport, SIP/2.0/UDP a;branch=z9hG4bKb\r\n"
+    "INVITE sip:alice@192.0.2.1 SIP/2.0\r\nVia: SIP/2.0/UDP "
+    "203.0.113.5:5060;branch=z9hG4bKfl00d;rport\r\nMax-Forwards: 70\r\n"
+    "Record-Route: <sip:proxy.example.net;lr>\r\nFrom: \"Bob\" <sip:bob@example.com>;tag=b1\r\nTo: "
+    "<sip:alice@example.com>\r\n"
+    "Call-ID: flood-1\r\nCSeq: 1 INVITE\r\nContact: <sip:bob@203.0.113.5>\r\nContent-Type: "
+    "application/sdp\r\nContent-Length: 5\r\n\r\nv=0\r\n",
+    "OPTIONS sip:alice@192.0.2.1 SIP/2.0\r\nVia: SIP/2.0/UDP h.example.com;branch=z9hG4bKopt;maddr=203.0.113.9;rport, "
+    "SIP/2.0/UDP a;branch=z9hG4bKb\r\n"
     "f: <sip:bob@example.com>;tag=b1\r\nt: <sip:alice@example.com>\r\ni: flood-2\r\nCSeq: 2 OPTIONS\r\nl: 0\r\n\r\n",
-    "CANCEL sip:alice@192.0.2.1 SIP/2.0\r\nVia: SIP/2.0/UDP 203.0.113.5:5060;branch=z9hG4bKfl00d;rport\r\nMax-Forwards: 70\r\n"
-    "From: \"Bob\" <sip:bob@example.com>;tag=b1\r\nTo: <sip:alice@example.com>\r\nCall-ID: flood-1\r\nCSeq: 1 CANCEL\r\nContent-Length: 0\r\n\r\n",
-    "ACK sip:alice@192.0.2.1 SIP/2.0\r\nVia: SIP/2.0/UDP 203.0.113.5:5060;branch=z9hG4bKfl00d;rport\r\nMax-Forwards: 70\r\n"
-    "From: \"Bob\" <sip:bob@example.com>;tag=b1\r\nTo: <sip:alice@example.com>;tag=x\r\nCall-ID: flood-1\r\nCSeq: 1 ACK\r\nContent-Length: 0\r\n\r\n",
-    "SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bKnobody;rport\r\nFrom: <sip:a@b>;tag=1\r\nTo: <sip:c@d>;tag=2\r\n"
+    "CANCEL sip:alice@192.0.2.1 SIP/2.0\r\nVia: SIP/2.0/UDP "
+    "203.0.113.5:5060;branch=z9hG4bKfl00d;rport\r\nMax-Forwards: 70\r\n"
+    "From: \"Bob\" <sip:bob@example.com>;tag=b1\r\nTo: <sip:alice@example.com>\r\nCall-ID: flood-1\r\nCSeq: 1 "
+    "CANCEL\r\nContent-Length: 0\r\n\r\n",
+    "ACK sip:alice@192.0.2.1 SIP/2.0\r\nVia: SIP/2.0/UDP 203.0.113.5:5060;branch=z9hG4bKfl00d;rport\r\nMax-Forwards: "
+    "70\r\n"
+    "From: \"Bob\" <sip:bob@example.com>;tag=b1\r\nTo: <sip:alice@example.com>;tag=x\r\nCall-ID: flood-1\r\nCSeq: 1 "
+    "ACK\r\nContent-Length: 0\r\n\r\n",
+    "SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bKnobody;rport\r\nFrom: <sip:a@b>;tag=1\r\nTo: "
+    "<sip:c@d>;tag=2\r\n"
     "Call-ID: x\r\nCSeq: 3 INVITE\r\nContact: <sip:c@203.0.113.5>\r\nContent-Length: 0\r\n\r\n",
-    "BYE sip:alice@192.0.2.1 SIP/2.0\r\nVia: SIP/2.0/UDP 203.0.113.5\r\nFrom: <sip:bob@example.com>;tag=b1\r\nTo: <sip:alice@example.com>;tag=z\r\n"
+    "BYE sip:alice@192.0.2.1 SIP/2.0\r\nVia: SIP/2.0/UDP 203.0.113.5\r\nFrom: <sip:bob@example.com>;tag=b1\r\nTo: "
+    "<sip:alice@example.com>;tag=z\r\n"
     "Call-ID: old\r\nCSeq: 4 BYE\r\nContent-Length: 0\r\n\r\n",
 };
 enum { SAMPLES = sizeof samples / sizeof samples[0], FLOOD = 100000 };
 
-/* Mostly a branch and a Call-ID of its own, then up to four edits: a byte changed, a piece cut out, a piece doubled, rarely the end cut off. */
+/* Mostly a branch and a Call-ID of its own, then up to four edits: a byte changed, a piece cut out, a piece doubled,
+ * rarely the end cut off. */
 static size_t mutate(roam_random *random, char *out, size_t cap, const char *sample)
 {
     size_t len = strlen(sample);
@@ -37,9 +49,7 @@ static size_t mutate(roam_random *random, char *out, size_t cap, const char *sam
         if (n > len - at)
             n = len - at;
         switch (random_below(random, 4)) {
-        case 0:
-            random_bytes(random, out + at, 1);
-            break;
+        case 0: random_bytes(random, out + at, 1); break;
         case 1:
             memmove(out + at, out + at + n, len - at - n);
             len -= n;
@@ -84,8 +94,8 @@ static void flood_request(void *user, roam_server_txn *txn, const roam_message *
     answer_some(user, txn);
 }
 
-/* 100,000 mutated messages in 200 s of virtual time: the number of blocks is bounded by the limit on transactions all along, and when everything has
- * ended, but for INVITEs that nobody answered, it is back where it was. */
+/* 100,000 mutated messages in 200 s of virtual time: the number of blocks is bounded by the limit on transactions all
+ * along, and when everything has ended, but for INVITEs that nobody answered, it is back where it was. */
 static void flood_of_mutations(void **state)
 {
     static char text[8192];
@@ -132,7 +142,8 @@ static void flood_of_mutations(void **state)
     world_stop(&w);
 }
 
-/* Whole datagrams of random bytes, of line ends, of one letter, up to the largest that UDP carries: no answer, nothing kept. */
+/* Whole datagrams of random bytes, of line ends, of one letter, up to the largest that UDP carries: no answer, nothing
+ * kept. */
 static void garbage(void **state)
 {
     static char text[ROAM_MAX_MESSAGE];
@@ -161,14 +172,16 @@ static void garbage(void **state)
     world_stop(&w);
 }
 
-/* Content-Length: longer than the datagram, no number, negative, too large to hold: 400. Shorter: what is beyond is ignored (18.3). */
+/* Content-Length: longer than the datagram, no number, negative, too large to hold: 400. Shorter: what is beyond is
+ * ignored (18.3). */
 static void wrong_content_length(void **state)
 {
     static const struct {
         const char *value;
         bool good;
-    } rows[] = {{"6", false}, {"x", false}, {"-1", false}, {"99999999999999999999", false}, {"5\r\nContent-Length: 5", false},
-                {"5", true},  {"3", true},  {"0", true}};
+    } rows[] = {
+        {"6", false}, {"x", false}, {"-1", false}, {"99999999999999999999", false}, {"5\r\nContent-Length: 5", false},
+        {"5", true},  {"3", true},  {"0", true}};
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         world w;
@@ -176,7 +189,8 @@ static void wrong_content_length(void **state)
         world_start(&w);
         w.answer = 200;
         snprintf(text, sizeof text,
-                 "MESSAGE sip:a@b SIP/2.0\r\nVia: SIP/2.0/UDP 203.0.113.5;branch=z9hG4bK1\r\nFrom: <sip:b@b>;tag=1\r\nTo: <sip:a@b>\r\n"
+                 "MESSAGE sip:a@b SIP/2.0\r\nVia: SIP/2.0/UDP 203.0.113.5;branch=z9hG4bK1\r\nFrom: "
+                 "<sip:b@b>;tag=1\r\nTo: <sip:a@b>\r\n"
                  "Call-ID: c\r\nCSeq: 1 MESSAGE\r\nContent-Length: %s\r\n\r\nhello",
                  rows[i].value);
         give(&w, text);
@@ -191,7 +205,8 @@ static void wrong_content_length(void **state)
 static void ten_thousand_vias(void **state)
 {
     static char text[ROAM_MAX_MESSAGE];
-    static const char *const forms[][3] = {{"", "v:SIP/2.0/UDP a\r\n", ""}, {"v:SIP/2.0/UDP a", ",SIP/2.0/UDP a", "\r\n"}, {"", "v:a\r\n", ""}};
+    static const char *const forms[][3] = {
+        {"", "v:SIP/2.0/UDP a\r\n", ""}, {"v:SIP/2.0/UDP a", ",SIP/2.0/UDP a", "\r\n"}, {"", "v:a\r\n", ""}};
     (void)state;
     for (size_t i = 0; i < 3; i++) {
         world w;
@@ -220,15 +235,16 @@ static void new_request(world *w, unsigned n)
 {
     char text[512];
     snprintf(text, sizeof text,
-             "OPTIONS sip:a@b SIP/2.0\r\nVia: SIP/2.0/UDP 203.0.113.5;branch=z9hG4bK%u;rport\r\nFrom: <sip:b@b>;tag=1\r\nTo: <sip:a@b>\r\n"
+             "OPTIONS sip:a@b SIP/2.0\r\nVia: SIP/2.0/UDP 203.0.113.5;branch=z9hG4bK%u;rport\r\nFrom: "
+             "<sip:b@b>;tag=1\r\nTo: <sip:a@b>\r\n"
              "Call-ID: c%u\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n",
              n, n);
     give(w, text);
     w->log[0] = '\0';
 }
 
-/* Requests over the limit get a stateless 503 and leave nothing behind; our own requests still find room, up to the limit; an hour later everything
- * is as before. */
+/* Requests over the limit get a stateless 503 and leave nothing behind; our own requests still find room, up to the
+ * limit; an hour later everything is as before. */
 static void over_the_limit(void **state)
 {
     enum { ROOM = ROAM_MAX_TRANSACTIONS - ROAM_MAX_TRANSACTIONS / 4 };

@@ -10,12 +10,14 @@ static void assert_times(const world *w, size_t from, const unsigned long *ms, s
         assert_memory_equal(w->sent[from + i].bytes, w->sent[from].bytes, w->sent[from].len);
     }
 }
-#define TIMES(w, from, ...)                                                                                                     \
-    assert_times(w, from, (const unsigned long[]){__VA_ARGS__}, sizeof((unsigned long[]){__VA_ARGS__}) / sizeof(unsigned long))
+#define TIMES(w, from, ...)                                                                                            \
+    assert_times(w, from, (const unsigned long[]){__VA_ARGS__},                                                        \
+                 sizeof((unsigned long[]){__VA_ARGS__}) / sizeof(unsigned long))
 
 /* ---- INVITE client: RFC 3261 figure 5, RFC 6026 figure 5 ---- */
 
-/* Calling: Timer A at 0.5, 1.5, 3.5, ... s with the same bytes, Timer B at 32 s, then timeout and end. Shown by an INVITE nobody answers. */
+/* Calling: Timer A at 0.5, 1.5, 3.5, ... s with the same bytes, Timer B at 32 s, then timeout and end. Shown by an
+ * INVITE nobody answers. */
 static void invite_client_unanswered(void **state)
 {
     world w;
@@ -32,8 +34,8 @@ static void invite_client_unanswered(void **state)
     world_stop(&w);
 }
 
-/* Proceeding: a provisional ends Timers A and B; each 1xx is told. Accepted: the 2xx and each repetition is told, other answers not; Timer M after
- * 64*T1; later 2xx are strays. */
+/* Proceeding: a provisional ends Timers A and B; each 1xx is told. Accepted: the 2xx and each repetition is told, other
+ * answers not; Timer M after 64*T1; later 2xx are strays. */
 static void invite_client_accepted(void **state)
 {
     world w;
@@ -64,8 +66,8 @@ static void invite_client_accepted(void **state)
     world_stop(&w);
 }
 
-/* Completed: the ACK has the INVITE's top Via, Route, From, Call-ID and CSeq number and the response's To (17.1.1.3); a repeated failure gets the
- * same bytes and is not told; a late 2xx or 1xx does nothing; Timer D after 32 s. */
+/* Completed: the ACK has the INVITE's top Via, Route, From, Call-ID and CSeq number and the response's To (17.1.1.3); a
+ * repeated failure gets the same bytes and is not told; a late 2xx or 1xx does nothing; Timer D after 32 s. */
 static void invite_client_failure(void **state)
 {
     world w;
@@ -76,11 +78,12 @@ static void invite_client_failure(void **state)
     assert_string_equal(client_txn_state_text(txn), "completed");
     assert_int_equal(w.nsent, 2);
     char expected[1024];
-    snprintf(expected, sizeof expected,
-             "ACK sip:bob@example.com SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.1:5060;branch=%.*s;rport\r\nMax-Forwards: 70\r\n"
-             "Route: <sip:edge.example.com;lr>\r\nFrom: <sip:alice@example.com>;tag=a1\r\nCall-ID: c1\r\nCSeq: 41 ACK\r\n"
-             "To: <sip:bob@example.com>;tag=b\r\nContent-Length: 0\r\n\r\n",
-             SPAN_ARG(client_txn_branch(txn)));
+    snprintf(
+        expected, sizeof expected,
+        "ACK sip:bob@example.com SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.1:5060;branch=%.*s;rport\r\nMax-Forwards: 70\r\n"
+        "Route: <sip:edge.example.com;lr>\r\nFrom: <sip:alice@example.com>;tag=a1\r\nCall-ID: c1\r\nCSeq: 41 ACK\r\n"
+        "To: <sip:bob@example.com>;tag=b\r\nContent-Length: 0\r\n\r\n",
+        SPAN_ARG(client_txn_branch(txn)));
     assert_string_equal(w.sent[1].bytes, expected);
     run_until(&w, 3000);
     respond(&w, 0, 486, "b", "");
@@ -134,7 +137,8 @@ static void invite_client_ack_after_move(void **state)
     world_stop(&w);
 }
 
-/* What cannot be sent is told at the next input, not from inside request_send; a repetition that fails ends the transaction (17.1.4). */
+/* What cannot be sent is told at the next input, not from inside request_send; a repetition that fails ends the
+ * transaction (17.1.4). */
 static void client_send_errors(void **state)
 {
     for (int i = 0; i < 2; i++) {
@@ -158,7 +162,8 @@ static void client_send_errors(void **state)
     }
 }
 
-/* On a stream nothing is repeated and nothing lingers after a failure or a final: Timers A, E off, D, K zero; B, F, M as ever. */
+/* On a stream nothing is repeated and nothing lingers after a failure or a final: Timers A, E off, D, K zero; B, F, M
+ * as ever. */
 static void client_on_stream(void **state)
 {
     world w;
@@ -215,7 +220,8 @@ static void other_client_proceeding(void **state)
     world_stop(&w);
 }
 
-/* Completed, from both states: Timer K for 5 s absorbs repeated answers; the request's bytes are gone; afterwards they are strays. */
+/* Completed, from both states: Timer K for 5 s absorbs repeated answers; the request's bytes are gone; afterwards they
+ * are strays. */
 static void other_client_completed(void **state)
 {
     for (int provisional = 0; provisional < 2; provisional++) {
@@ -250,10 +256,13 @@ static void client_matching(void **state)
     roam_client_txn *txn = start(&w, "OPTIONS", &w.path);
     static const struct {
         const char *prefix, *method, *log;
-    } rows[] = {{"", "INFO", "stray-200 "}, {"x", "OPTIONS", "stray-200 stray-200 "}, {"", "OPTIONS", "stray-200 stray-200 200 "}};
+    } rows[] = {{"", "INFO", "stray-200 "},
+                {"x", "OPTIONS", "stray-200 stray-200 "},
+                {"", "OPTIONS", "stray-200 stray-200 200 "}};
     for (size_t i = 0; i < 3; i++) {
         snprintf(text, sizeof text,
-                 "SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP 192.0.2.1;branch=%.*s%s\r\nFrom: <sip:a@b>;tag=1\r\nTo: <sip:a@b>;tag=2\r\n"
+                 "SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP 192.0.2.1;branch=%.*s%s\r\nFrom: <sip:a@b>;tag=1\r\nTo: "
+                 "<sip:a@b>;tag=2\r\n"
                  "Call-ID: c\r\nCSeq: 41 %s\r\nContent-Length: 0\r\n\r\n",
                  SPAN_ARG(client_txn_branch(txn)), rows[i].prefix, rows[i].method);
         give(&w, text);
@@ -264,7 +273,8 @@ static void client_matching(void **state)
 
 /* ---- abandoning ---- */
 
-/* An abandoned INVITE says nothing more: a late failure is ACKed in silence, a late 2xx is a stray; it is freed after 64*T1. */
+/* An abandoned INVITE says nothing more: a late failure is ACKed in silence, a late 2xx is a stray; it is freed after
+ * 64*T1. */
 static void abandon_invite(void **state)
 {
     for (int provisional = 0; provisional < 2; provisional++) {
@@ -328,14 +338,15 @@ static void abandon_and_restart(world *w, roam_client_txn *txn, roam_client_even
     assert_non_null(start(w, "OPTIONS", &w->path));
 }
 
-/* The user may abandon the transaction and start another from inside any of its events; ASan sees that nothing freed is touched. */
+/* The user may abandon the transaction and start another from inside any of its events; ASan sees that nothing freed is
+ * touched. */
 static void abandon_in_callback(void **state)
 {
     static const struct {
         const char *method;
         unsigned status; /* 0: time-out */
-    } rows[] = {{"INVITE", 0},   {"INVITE", 180},  {"INVITE", 200},  {"INVITE", 486}, {"OPTIONS", 0},
-                {"OPTIONS", 100}, {"OPTIONS", 200}};
+    } rows[] = {{"INVITE", 0},  {"INVITE", 180},  {"INVITE", 200}, {"INVITE", 486},
+                {"OPTIONS", 0}, {"OPTIONS", 100}, {"OPTIONS", 200}};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         world w;
         (void)state;
@@ -353,8 +364,8 @@ static void abandon_in_callback(void **state)
 
 /* ---- CANCEL, the client's side (RFC 3261 9.1) ---- */
 
-/* Before a provisional CANCEL waits for it; then it goes with the INVITE's Via, To, From, Call-ID, Route and CSeq number, repeats like any request;
- * the 487 is ACKed and told. */
+/* Before a provisional CANCEL waits for it; then it goes with the INVITE's Via, To, From, Call-ID, Route and CSeq
+ * number, repeats like any request; the 487 is ACKed and told. */
 static void cancel_waits(void **state)
 {
     world w;
@@ -367,7 +378,8 @@ static void cancel_waits(void **state)
     assert_int_equal(w.nsent, 2);
     char expected[1024];
     snprintf(expected, sizeof expected,
-             "CANCEL sip:bob@example.com SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.1:5060;branch=%.*s;rport\r\nMax-Forwards: 70\r\n"
+             "CANCEL sip:bob@example.com SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.1:5060;branch=%.*s;rport\r\nMax-Forwards: "
+             "70\r\n"
              "Route: <sip:edge.example.com;lr>\r\nFrom: <sip:alice@example.com>;tag=a1\r\nCall-ID: c1\r\n"
              "To: <sip:bob@example.com>\r\nCSeq: 41 CANCEL\r\nContent-Length: 0\r\n\r\n",
              SPAN_ARG(client_txn_branch(txn)));
@@ -384,7 +396,8 @@ static void cancel_waits(void **state)
     world_stop(&w);
 }
 
-/* After a provisional it goes at once, once; an INVITE that stays unanswered ends 64*T1 later. After the final answer there is nothing to cancel. */
+/* After a provisional it goes at once, once; an INVITE that stays unanswered ends 64*T1 later. After the final answer
+ * there is nothing to cancel. */
 static void cancel_without_final(void **state)
 {
     world w;
@@ -410,8 +423,8 @@ static void cancel_without_final(void **state)
     world_stop(&w);
 }
 
-/* Forced: it goes before any provisional, on the flow given, with the old Via; the INVITE is not repeated any more; a provisional that still comes
- * makes the CANCEL start again, and so does a second force. */
+/* Forced: it goes before any provisional, on the flow given, with the old Via; the INVITE is not repeated any more; a
+ * provisional that still comes makes the CANCEL start again, and so does a second force. */
 static void cancel_forced(void **state)
 {
     world w;
@@ -467,7 +480,8 @@ static void refuse_client(long n, bool forever, bool *refused)
     world_stop(&w);
 }
 
-/* Each allocation of a scenario is refused, one run each, alone and with all that follow: nothing leaks, nothing crashes, what began still ends. */
+/* Each allocation of a scenario is refused, one run each, alone and with all that follow: nothing leaks, nothing
+ * crashes, what began still ends. */
 static void client_memory_refused(void **state)
 {
     (void)state;

@@ -107,6 +107,7 @@ typedef struct roam_event {
     roam_addr local;         /**< IP_CHANGE: the new path's address, family 0: none */
     bool has_report;
     roam_ip_change_report report;
+    roam_media_stats media;  /**< CALL_STATE to ENDED: of the whole call (its id is unknown by then); zeros where there was no sound */
 } roam_event;
 
 typedef enum roam_output_type {

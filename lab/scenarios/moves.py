@@ -48,7 +48,10 @@ def whole_overlap(lab, moved):
 
 
 def renumber(lab, server, callee):
-    in_call(lab, server, callee)
+    """Another address in the same subnet, in a call that the other side made."""
+    lab.cast(server, callee)
+    lab.call(lab.callee, lab.caller)
+    lab.two_way(lab.world.WLAN)
     settled(lab, "10.1.0.3", lab.world.renumber("10.1.0.3"))
 
 

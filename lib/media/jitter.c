@@ -106,7 +106,6 @@ void jitter_reset(roam_jitter *j, const char *why)
     j->staged = 0;
     j->waited = 0;
     j->quiet = false;
-    j->last_packet = 0;
     if (j->state != JITTER_EMPTY)
         jitter_set_state(j, JITTER_EMPTY, why);
 }
@@ -341,7 +340,7 @@ static roam_frame_kind play_nothing(roam_jitter *j, roam_time now, int16_t *out)
     stage_made(j, j->frame, false);
     memcpy(out, j->stage + past(j), j->frame * sizeof *out);
     stage_consume(j, j->frame);
-    return j->last_packet && now - j->last_packet < ROAM_MS(EXPECT_MS) ? FRAME_CONCEALED : FRAME_SILENCE;
+    return now < j->expect_until ? FRAME_CONCEALED : FRAME_SILENCE;
 }
 
 /* ---- the delay ---- */
@@ -497,6 +496,8 @@ static void jitter_set_state(roam_jitter *j, roam_jitter_state state, const char
         break;
     case JITTER_EMPTY:
         assert(j->state != JITTER_EMPTY);
+        if (j->state == JITTER_PLAYING)
+            j->expect_until = j->last_packet + ROAM_MS(EXPECT_MS);
         break;
     }
     trace_state(j->config.trace, "jitter", j->config.id, state_text(j->state), state_text(state), why);

@@ -54,7 +54,8 @@ typedef struct roam_jitter {
     uint32_t packet_units; /* timestamp units a packet of the peer has */
     roam_time tick;    /* of the last frame */
     roam_time fill_until;
-    roam_time last_packet; /* when it came; 0: none yet */
+    roam_time last_packet; /* when it came */
+    roam_time expect_until; /* until then a frame that is not there was lost; later it is silence */
     size_t waited;     /* samples made up while the buffer was empty */
     uint32_t quiet_from, quiet_until; /* timestamps in which no sound is expected (telephone-event) */
     bool quiet;

@@ -46,7 +46,7 @@ static size_t tone_read(roam_audio_source *source, int16_t *samples, size_t n, u
     }
     double x = tone->x, y = tone->y;
     for (size_t i = 0; i < n; i++) {
-        samples[i] = (int16_t)lrint(y * tone_amplitude);
+        samples[i] = (int16_t)(y * tone_amplitude + (y < 0 ? -0.5 : 0.5)); /* rounded, without a call */
         double turned = x * tone->cos_step - y * tone->sin_step;
         y = x * tone->sin_step + y * tone->cos_step;
         x = turned;

@@ -1,4 +1,5 @@
-/* The three-way end of an INVITE (RFC 3261 13.2.2.4, 13.3.1.4): the 2xx is repeated end to end until its ACK, on any transport. */
+/* The three-way end of an INVITE (RFC 3261 13.2.2.4, 13.3.1.4): the 2xx is repeated end to end until its ACK, on any
+ * transport. */
 #include <assert.h>
 
 #include "sip/dialog.h"
@@ -60,13 +61,14 @@ static void accept_fire(roam_timer *timer)
 
 /* ---- the caller's side ---- */
 
-int ack_send(roam_ack *ack, roam_dialog *d, roam_sip *sip, roam_flow *flow, uint32_t cseq, roam_span body_type, roam_span body)
+int ack_send(roam_ack *ack, roam_dialog *d, roam_sip *sip, roam_flow *flow, uint32_t cseq, roam_span body_type,
+             roam_span body)
 {
     return ack_send_with(ack, d, sip, flow, cseq, (roam_span){0}, body_type, body);
 }
 
-int ack_send_with(roam_ack *ack, roam_dialog *d, roam_sip *sip, roam_flow *flow, uint32_t cseq, roam_span lines, roam_span body_type,
-                  roam_span body)
+int ack_send_with(roam_ack *ack, roam_dialog *d, roam_sip *sip, roam_flow *flow, uint32_t cseq, roam_span lines,
+                  roam_span body_type, roam_span body)
 {
     roam_request r;
     dialog_request_begin(d, sip, &r, flow, METHOD_ACK, cseq);

@@ -3,8 +3,8 @@
 
 #include "sip/transaction.h"
 
-static roam_client_txn *client_start(roam_sip *sip, roam_flow *flow, roam_method method, roam_span method_name, roam_span branch,
-                                     roam_span bytes, roam_client_fn *fn, void *user);
+static roam_client_txn *client_start(roam_sip *sip, roam_flow *flow, roam_method method, roam_span method_name,
+                                     roam_span branch, roam_span bytes, roam_client_fn *fn, void *user);
 static void set_state(roam_client_txn *txn, roam_client_state state, const char *why);
 static void rearm(roam_client_txn *txn);
 static void fire(roam_timer *timer);
@@ -22,13 +22,14 @@ static roam_span txn_key(char *space, size_t size, roam_span branch, roam_span m
 
 /* ---- building and sending ---- */
 
-void request_begin(roam_sip *sip, roam_request *r, roam_flow *flow, roam_span method, roam_span uri, unsigned max_forwards)
+void request_begin(roam_sip *sip, roam_request *r, roam_flow *flow, roam_span method, roam_span uri,
+                   unsigned max_forwards)
 {
     roam_writer branch;
     *r = (roam_request){.sip = sip, .flow = flow, .method = method_of(method), .method_name = method};
     writer_init(&branch, r->branch, sizeof r->branch - 1);
     write_lit(&branch, "z9hG4bK");
-    random_token(&sip->env->random, &branch, 16); /* 95 bits */
+    random_token(&sip->env->random, &branch, 12); /* 71 bits */
     r->branch[branch.len] = '\0';
     writer_init(&r->w, sip->scratch, ROAM_MAX_MESSAGE);
     write_request_line(&r->w, method, uri);
@@ -63,8 +64,8 @@ int request_send_stateless(roam_request *r, char **copy, size_t *copy_len)
     return sip_send(r->sip, r->flow, writer_span(&r->w));
 }
 
-static roam_client_txn *client_start(roam_sip *sip, roam_flow *flow, roam_method method, roam_span method_name, roam_span branch,
-                                     roam_span bytes, roam_client_fn *fn, void *user)
+static roam_client_txn *client_start(roam_sip *sip, roam_flow *flow, roam_method method, roam_span method_name,
+                                     roam_span branch, roam_span bytes, roam_client_fn *fn, void *user)
 {
     size_t key_len = branch.len + 1 + method_name.len;
     roam_mem *mem = &sip->env->mem;
@@ -92,9 +93,9 @@ static roam_client_txn *client_start(roam_sip *sip, roam_flow *flow, roam_method
                              .state = method == METHOD_INVITE ? CLIENT_CALLING : CLIENT_TRYING};
     map_node_init(&txn->node);
     timer_init(&txn->timer, fire, "client transaction");
-    txn->interval = sip->timers.t1;                          /* Timer A or E */
+    txn->interval = sip->timers.t1; /* Timer A or E */
     txn->next_at = flow_reliable(flow) ? ROAM_NEVER : sip->env->now + txn->interval;
-    txn->end_at = sip->env->now + 64 * sip->timers.t1;       /* Timer B or F */
+    txn->end_at = sip->env->now + 64 * sip->timers.t1; /* Timer B or F */
     if (map_insert(&sip->clients, &txn->node, txn_key(txn->key, key_len, branch, method_name)) != ROAM_OK ||
         timer_arm(&sip->env->timers, &txn->timer, time_earlier(txn->next_at, txn->end_at)) != ROAM_OK) {
         map_remove(&sip->clients, &txn->node);
@@ -150,14 +151,11 @@ void client_txn_abandon(roam_client_txn *txn)
         }
         terminate(txn, "abandoned");
         return;
-    case CLIENT_TRYING:
-        terminate(txn, "abandoned");
-        return;
+    case CLIENT_TRYING: terminate(txn, "abandoned"); return;
     case CLIENT_ACCEPTED:  /* a further 2xx is a stray from now on */
     case CLIENT_COMPLETED: /* absorbs what comes late, as before */
     case CLIENT_ABANDONED:
-    case CLIENT_TERMINATED:
-        return;
+    case CLIENT_TERMINATED: return;
     }
 }
 
@@ -188,7 +186,8 @@ roam_method client_txn_method(const roam_client_txn *txn)
 
 const char *client_txn_state_text(const roam_client_txn *txn)
 {
-    static const char *const text[] = {"calling", "trying", "proceeding", "accepted", "completed", "abandoned", "terminated"};
+    static const char *const text[] = {"calling",   "trying",    "proceeding", "accepted",
+                                       "completed", "abandoned", "terminated"};
     return text[txn->state];
 }
 
@@ -202,7 +201,8 @@ bool client_receive(roam_sip *sip, roam_flow *flow, const roam_message *response
     if (via.branch.len + 1 + response->method_name.len > ROAM_MAX_MESSAGE)
         return false;
     /* Matched by branch and method (17.1.3). The sent-by is not compared: it may name an address that we have left. */
-    roam_map_node *node = map_find(&sip->clients, txn_key(sip->scratch, ROAM_MAX_MESSAGE, via.branch, response->method_name));
+    roam_map_node *node =
+        map_find(&sip->clients, txn_key(sip->scratch, ROAM_MAX_MESSAGE, via.branch, response->method_name));
     if (!node)
         return false;
     roam_client_txn *txn = container_of(node, roam_client_txn, node);
@@ -239,7 +239,8 @@ static bool invite_receive(roam_client_txn *txn, roam_flow *flow, const roam_mes
             txn->end_at = sip->env->now + 64 * sip->timers.t1; /* Timer M */
         } else {
             set_state(txn, CLIENT_COMPLETED, "failure");
-            txn->end_at = sip->env->now + (flow_reliable(txn->flow) ? 0 : 64 * sip->timers.t1); /* Timer D: 32 s with the usual T1 */
+            txn->end_at = sip->env->now +
+                          (flow_reliable(txn->flow) ? 0 : 64 * sip->timers.t1); /* Timer D: 32 s with the usual T1 */
             acknowledge(txn, flow, response);
         }
         rearm(txn);
@@ -262,8 +263,7 @@ static bool invite_receive(roam_client_txn *txn, roam_flow *flow, const roam_mes
             acknowledge(txn, flow, response);
         return status < 200 || status >= 300;
     case CLIENT_TRYING:
-    case CLIENT_TERMINATED:
-        break;
+    case CLIENT_TERMINATED: break;
     }
     assert(false && "an INVITE transaction that is terminated or not one is in the map");
     return false;
@@ -304,7 +304,8 @@ static void fire(roam_timer *timer)
         if (txn->method == METHOD_INVITE) /* Timer A doubles without limit, Timer E up to T2 */
             txn->interval *= 2;
         else
-            txn->interval = txn->state == CLIENT_PROCEEDING ? sip->timers.t2 : time_earlier(txn->interval * 2, sip->timers.t2);
+            txn->interval =
+                txn->state == CLIENT_PROCEEDING ? sip->timers.t2 : time_earlier(txn->interval * 2, sip->timers.t2);
         txn->next_at = sip->env->now + txn->interval;
         rearm(txn);
         if (sip_resend(sip, txn->flow, span_make(txn->bytes, txn->len)) != ROAM_OK) { /* RFC 3261 17.1.4 */
@@ -330,17 +331,10 @@ static void timed_out(roam_client_txn *txn)
         terminate(txn, txn->method == METHOD_INVITE ? "no final response after the CANCEL" : "Timer F");
         notify(txn, CLIENT_TIMEOUT, NULL);
         return;
-    case CLIENT_ACCEPTED:
-        terminate(txn, "Timer M");
-        return;
-    case CLIENT_COMPLETED:
-        terminate(txn, txn->method == METHOD_INVITE ? "Timer D" : "Timer K");
-        return;
-    case CLIENT_ABANDONED:
-        terminate(txn, "nothing more can come");
-        return;
-    case CLIENT_TERMINATED:
-        break;
+    case CLIENT_ACCEPTED: terminate(txn, "Timer M"); return;
+    case CLIENT_COMPLETED: terminate(txn, txn->method == METHOD_INVITE ? "Timer D" : "Timer K"); return;
+    case CLIENT_ABANDONED: terminate(txn, "nothing more can come"); return;
+    case CLIENT_TERMINATED: break;
     }
     assert(false && "a terminated transaction has no timer");
 }
@@ -365,10 +359,10 @@ static void set_state(roam_client_txn *txn, roam_client_state state, const char 
             [CLIENT_COMPLETED] = TO(CLIENT_TERMINATED),
         },
         {
-            [CLIENT_CALLING] = TO(CLIENT_PROCEEDING) | TO(CLIENT_ACCEPTED) | TO(CLIENT_COMPLETED) | TO(CLIENT_ABANDONED) |
-                               TO(CLIENT_TERMINATED),
-            [CLIENT_PROCEEDING] = TO(CLIENT_PROCEEDING) | TO(CLIENT_ACCEPTED) | TO(CLIENT_COMPLETED) | TO(CLIENT_ABANDONED) |
-                                  TO(CLIENT_TERMINATED),
+            [CLIENT_CALLING] = TO(CLIENT_PROCEEDING) | TO(CLIENT_ACCEPTED) | TO(CLIENT_COMPLETED) |
+                               TO(CLIENT_ABANDONED) | TO(CLIENT_TERMINATED),
+            [CLIENT_PROCEEDING] = TO(CLIENT_PROCEEDING) | TO(CLIENT_ACCEPTED) | TO(CLIENT_COMPLETED) |
+                                  TO(CLIENT_ABANDONED) | TO(CLIENT_TERMINATED),
             [CLIENT_ACCEPTED] = TO(CLIENT_TERMINATED),
             [CLIENT_COMPLETED] = TO(CLIENT_TERMINATED),
             [CLIENT_ABANDONED] = TO(CLIENT_TERMINATED),
@@ -491,11 +485,12 @@ static int cancel_now(roam_client_txn *txn, roam_flow *flow)
     /* Sent before: the same CANCEL starts again, perhaps by another way. */
     char key[64];
     roam_span branch = client_txn_branch(txn);
-    roam_map_node *old = branch.len < 48 ? map_find(&sip->clients, txn_key(key, sizeof key, branch, SPAN("CANCEL"))) : NULL;
+    roam_map_node *old =
+        branch.len < 48 ? map_find(&sip->clients, txn_key(key, sizeof key, branch, SPAN("CANCEL"))) : NULL;
     if (old)
         terminate(container_of(old, roam_client_txn, node), "sent anew");
-    if (!client_start(sip, txn->cancel_flow ? txn->cancel_flow : txn->flow, METHOD_CANCEL, SPAN("CANCEL"), branch, writer_span(&w), NULL,
-                      NULL))
+    if (!client_start(sip, txn->cancel_flow ? txn->cancel_flow : txn->flow, METHOD_CANCEL, SPAN("CANCEL"), branch,
+                      writer_span(&w), NULL, NULL))
         return ROAM_ENOMEM; /* or the limit: tried again with the next provisional or by the caller */
     txn->cancel = CANCEL_SENT;
     txn->next_at = ROAM_NEVER; /* an INVITE that comes after its CANCEL would ring */
@@ -513,7 +508,8 @@ static int write_derived(roam_writer *w, const roam_client_txn *txn, roam_method
     roam_span via;
     roam_cseq cseq;
     int err = message_parse(&m, &space, span_make(txn->bytes, txn->len));
-    if (err || !message_values(&m, HEADER_VIA, &cursor, &via) || cseq_parse(message_value(&m, HEADER_CSEQ), &cseq) != ROAM_OK)
+    if (err || !message_values(&m, HEADER_VIA, &cursor, &via) ||
+        cseq_parse(message_value(&m, HEADER_CSEQ), &cseq) != ROAM_OK)
         return ROAM_ESYNTAX; /* what our user wrote was no request */
     write_request_line(w, span_of(method_text(method)), m.request_uri);
     write_header(w, HEADER_VIA, via);

@@ -3,7 +3,7 @@
 
 #include <assert.h>
 
-enum { CALL_ID_LEN = 22, TAG_LEN = 12 }; /* 131 and 71 bits */
+enum { CALL_ID_LEN = 18, TAG_LEN = 10 }; /* 107 and 59 bits; RFC 3261 19.3 asks for 32 */
 
 static int set_text(roam_dialog *d, char **text, roam_span value);
 static char *new_token(roam_env *env, size_t len);
@@ -19,7 +19,8 @@ static roam_span without_headers(roam_span text);
 
 /* ---- birth and end ---- */
 
-int dialog_init_caller(roam_dialog *d, roam_env *env, roam_span local_party, roam_span remote_party, roam_span target_uri)
+int dialog_init_caller(roam_dialog *d, roam_env *env, roam_span local_party, roam_span remote_party,
+                       roam_span target_uri)
 {
     *d = (roam_dialog){.env = env, .caller = true};
     d->call_id = new_token(env, CALL_ID_LEN);
@@ -239,7 +240,8 @@ int dialog_next_hop(const roam_dialog *d, roam_uri *out)
     return err;
 }
 
-void dialog_request_begin(roam_dialog *d, roam_sip *sip, roam_request *r, roam_flow *flow, roam_method method, uint32_t cseq)
+void dialog_request_begin(roam_dialog *d, roam_sip *sip, roam_request *r, roam_flow *flow, roam_method method,
+                          uint32_t cseq)
 {
     roam_span name = span_of(method_text(method));
     roam_span target = without_headers(span_of(d->remote_target));

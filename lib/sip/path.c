@@ -18,7 +18,8 @@ const char *path_state_text(roam_path_state state)
 
 void path_set_state(roam_env *env, roam_path *path, roam_path_state state, const char *why)
 {
-    /* A path that is gone stays gone: the address may come back, then it is a new path. Up may open again: a listener restarted. */
+    /* A path that is gone stays gone: the address may come back, then it is a new path. Up may open again: a listener
+     * restarted. */
     static const unsigned legal[] = {
         [PATH_OPENING] = 1u << PATH_UP | 1u << PATH_GONE | 1u << PATH_FAILED,
         [PATH_UP] = 1u << PATH_OPENING | 1u << PATH_GONE | 1u << PATH_FAILED,
@@ -49,9 +50,14 @@ static roam_span flow_key(char key[32], const roam_path *path, const roam_addr *
 roam_flow *flow_get(roam_sip *sip, roam_path *path, const roam_addr *remote)
 {
     char key[32];
+    roam_flow *recent = sip->recent;
+    if (recent && recent->path == path && roam_addr_equal(&recent->remote, remote))
+        return flow_ref(recent);
     roam_map_node *found = map_find(&sip->flows, flow_key(key, path, remote));
-    if (found)
-        return flow_ref(container_of(found, roam_flow, node));
+    if (found) {
+        sip->recent = container_of(found, roam_flow, node);
+        return flow_ref(sip->recent);
+    }
     roam_flow *flow = mem_alloc(&sip->env->mem, sizeof *flow);
     if (!flow)
         return NULL;
@@ -66,6 +72,7 @@ roam_flow *flow_get(roam_sip *sip, roam_path *path, const roam_addr *remote)
         return NULL;
     }
     path->refs++;
+    sip->recent = flow;
     return flow;
 }
 
@@ -83,6 +90,8 @@ void flow_unref(roam_flow *flow)
     assert(flow->refs > 0);
     if (--flow->refs > 0)
         return;
+    if (flow->sip->recent == flow)
+        flow->sip->recent = NULL;
     map_remove(&flow->sip->flows, &flow->node);
     flow->path->refs--;
     mem_free(&flow->sip->env->mem, flow);

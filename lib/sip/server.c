@@ -1,4 +1,5 @@
-/* Server transactions (RFC 3261 17.2, RFC 6026 7.1, RFC 4320): a request is answered, its repetitions get the same answer. */
+/* Server transactions (RFC 3261 17.2, RFC 6026 7.1, RFC 4320): a request is answered, its repetitions get the same
+ * answer. */
 #include <assert.h>
 
 #include "sip/transaction.h"
@@ -11,14 +12,16 @@ typedef struct request_keys {
     roam_span txn;
     roam_span merge; /* empty: it has a To tag, or nobody checks */
     roam_span to_tag;
+    roam_via via;
 } request_keys;
 
 static roam_server_txn *server_find(roam_sip *sip, roam_span key);
 static bool write_keys(roam_sip *sip, const roam_message *request, roam_span method, request_keys *out);
 static void receive_ack(roam_sip *sip, roam_flow *flow, roam_server_txn *txn, const roam_message *ack);
 static void receive_cancel(roam_sip *sip, roam_flow *flow, roam_server_txn *txn, const roam_message *cancel);
-static void receive_again(roam_server_txn *txn);
-static roam_server_txn *server_start(roam_sip *sip, roam_flow *flow, const roam_message *request, const request_keys *keys);
+static void receive_again(roam_server_txn *txn, roam_flow *flow);
+static roam_server_txn *server_start(roam_sip *sip, roam_flow *flow, const roam_message *request,
+                                     const request_keys *keys);
 static bool store_head(roam_server_txn *txn, const roam_message *request);
 static int may_send(const roam_server_txn *txn, unsigned status);
 static roam_time trying_delay(const roam_sip *sip);
@@ -52,7 +55,7 @@ void server_receive(roam_sip *sip, roam_flow *flow, const roam_message *request)
         return;
     }
     if (txn) {
-        receive_again(txn);
+        receive_again(txn, flow);
         return;
     }
     if (keys.merge.len && map_find(&sip->merges, keys.merge)) { /* RFC 3261 8.2.2.2: the same request by another way */
@@ -85,13 +88,15 @@ static roam_server_txn *server_find(roam_sip *sip, roam_span key)
 static bool write_keys(roam_sip *sip, const roam_message *request, roam_span method, request_keys *out)
 {
     roam_name_addr from, to;
-    roam_via via;
     roam_cseq cseq;
     roam_writer w;
-    if (message_top_via(request, &via) != ROAM_OK || name_addr_parse(message_value(request, HEADER_TO), &to) != ROAM_OK)
+    if (message_top_via(request, &out->via) != ROAM_OK ||
+        name_addr_parse(message_value(request, HEADER_TO), &to) != ROAM_OK)
         return false;
-    bool modern = via.branch.len > 7 && span_starts(via.branch, SPAN("z9hG4bK"));
-    *out = (request_keys){.to_tag = name_addr_tag(&to)};
+    const roam_via *via = &out->via;
+    bool modern = via->branch.len > 7 && span_starts(via->branch, SPAN("z9hG4bK"));
+    out->merge = (roam_span){0};
+    out->to_tag = name_addr_tag(&to);
     bool merge = sip->merge_check && !out->to_tag.len;
     if (!modern || merge)
         if (name_addr_parse(message_value(request, HEADER_FROM), &from) != ROAM_OK ||
@@ -99,11 +104,11 @@ static bool write_keys(roam_sip *sip, const roam_message *request, roam_span met
             return false;
     writer_init(&w, sip->scratch, ROAM_MAX_MESSAGE);
     if (modern) {
-        write_span(&w, via.branch);
+        write_span(&w, via->branch);
         write_char(&w, ' ');
-        write_span(&w, via.host);
+        write_span(&w, via->host);
         write_char(&w, ' ');
-        write_bytes(&w, (const char *)&via.port, sizeof via.port);
+        write_bytes(&w, (const char *)&via->port, sizeof via->port);
         write_span(&w, method);
     } else {
         /* A client of RFC 2543. The To tag is left out: only the ACK has one, and the rest tells requests apart. */
@@ -161,8 +166,8 @@ static void receive_ack(roam_sip *sip, roam_flow *flow, roam_server_txn *txn, co
         sip->tu.ack(sip->tu.user, flow, ack);
 }
 
-/* RFC 3261 9.2. The answer needs no transaction: as long as the INVITE is there, each copy of the CANCEL gets the same one. A CANCEL of
- * anything but an INVITE (9.1 forbids it) finds nothing. */
+/* RFC 3261 9.2. The answer needs no transaction: as long as the INVITE is there, each copy of the CANCEL gets the same
+ * one. A CANCEL of anything but an INVITE (9.1 forbids it) finds nothing. */
 static void receive_cancel(roam_sip *sip, roam_flow *flow, roam_server_txn *txn, const roam_message *cancel)
 {
     if (!txn) {
@@ -176,22 +181,25 @@ static void receive_cancel(roam_sip *sip, roam_flow *flow, roam_server_txn *txn,
     }
 }
 
-/* The request came again: so does the last response. In Accepted it is absorbed (RFC 6026 7.1), the TU repeats the 2xx. */
-static void receive_again(roam_server_txn *txn)
+/* The request came again: so does the last response. In Accepted it is absorbed (RFC 6026 7.1), the TU repeats the 2xx.
+ */
+static void receive_again(roam_server_txn *txn, roam_flow *flow)
 {
+    if (!flow_usable(txn->flow)) /* we moved meanwhile, and it found us */
+        server_txn_move(txn, flow->path);
     bool answers = txn->state == SERVER_PROCEEDING || txn->state == SERVER_COMPLETED;
     if (answers && txn->response)
         (void)sip_resend(txn->sip, txn->flow, span_make(txn->response, txn->response_len));
 }
 
-static roam_server_txn *server_start(roam_sip *sip, roam_flow *flow, const roam_message *request, const request_keys *keys)
+static roam_server_txn *server_start(roam_sip *sip, roam_flow *flow, const roam_message *request,
+                                     const request_keys *keys)
 {
-    enum { OWN_TAG = 12 }; /* 71 bits */
+    enum { OWN_TAG = 10 }; /* 59 bits; RFC 3261 19.3 asks for 32 */
     roam_mem *mem = &sip->env->mem;
     bool invite = request->method == METHOD_INVITE;
     size_t keys_len = keys->txn.len + keys->merge.len;
     size_t tag_len = keys->to_tag.len ? keys->to_tag.len : OWN_TAG;
-    roam_via via;
     roam_addr destination;
     roam_server_txn *txn = mem_alloc(mem, sizeof *txn + keys_len + tag_len);
     if (!txn)
@@ -222,8 +230,7 @@ static roam_server_txn *server_start(roam_sip *sip, roam_flow *flow, const roam_
         txn->next_at = sip->env->now + trying_delay(sip);
     else if (sip->answer_trying)
         txn->next_at = sip->env->now + ROAM_MS(200); /* 17.2.1 */
-    (void)message_top_via(request, &via); /* write_keys has read it */
-    response_destination(&via, &flow->remote, flow_reliable(flow), &destination);
+    response_destination(&keys->via, &flow->remote, flow_reliable(flow), &destination);
     txn->flow = flow_get(sip, flow->path, &destination);
     if (!txn->flow || !store_head(txn, request) ||
         map_insert(&sip->servers, &txn->node, span_make(txn->space, keys->txn.len)) != ROAM_OK ||
@@ -318,7 +325,8 @@ int response_send(roam_response *r)
         txn->next_at = ROAM_NEVER; /* no 100 any more */
     }
     rearm(txn);
-    (void)sip_send(sip, txn->flow, span_make(bytes, r->w.len)); /* lost: repeated when the request is, or on another path */
+    (void)sip_send(sip, txn->flow,
+                   span_make(bytes, r->w.len)); /* lost: repeated when the request is, or on another path */
     return ROAM_OK;
 }
 
@@ -474,19 +482,14 @@ static void timed_out(roam_server_txn *txn)
     case SERVER_PROCEEDING:
         terminate(txn, "not answered in time"); /* its client has given up: RFC 4320 4.2 */
         return;
-    case SERVER_ACCEPTED:
-        terminate(txn, "Timer L");
-        return;
+    case SERVER_ACCEPTED: terminate(txn, "Timer L"); return;
     case SERVER_COMPLETED:
         terminate(txn, txn->method == METHOD_INVITE ? "Timer H" : "Timer J");
         if (txn->method == METHOD_INVITE)
             notify(txn, SERVER_NO_ACK, NULL);
         return;
-    case SERVER_CONFIRMED:
-        terminate(txn, "Timer I");
-        return;
-    case SERVER_TERMINATED:
-        break;
+    case SERVER_CONFIRMED: terminate(txn, "Timer I"); return;
+    case SERVER_TERMINATED: break;
     }
     assert(false && "a terminated transaction has no timer");
 }

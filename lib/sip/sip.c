@@ -101,14 +101,16 @@ void response_destination(const roam_via *top, const roam_addr *source, bool rel
         out->port = top->port ? top->port : 5060;
 }
 
-void sip_respond_stateless(roam_sip *sip, roam_flow *flow, const roam_message *request, unsigned status, roam_span reason)
+void sip_respond_stateless(roam_sip *sip, roam_flow *flow, const roam_message *request, unsigned status,
+                           roam_span reason)
 {
     char tag[STATELESS_TAG_LEN];
     sip_stateless_tag(sip, request, tag);
     sip_respond_tagged(sip, flow, request, status, reason, span_make(tag, sizeof tag));
 }
 
-void sip_respond_tagged(roam_sip *sip, roam_flow *flow, const roam_message *request, unsigned status, roam_span reason, roam_span tag)
+void sip_respond_tagged(roam_sip *sip, roam_flow *flow, const roam_message *request, unsigned status, roam_span reason,
+                        roam_span tag)
 {
     roam_via via;
     roam_addr to;

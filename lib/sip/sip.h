@@ -43,6 +43,7 @@ struct roam_sip {
     bool merge_check;     /* UA: 482 for a merged request (RFC 3261 8.2.2.2); a proxy leaves it off */
     bool answer_trying;   /* INVITE server transactions send 100 by themselves after 200 ms (17.2.1); a TU that sends 100 at once turns it off */
     roam_map flows;       /* roam_flow */
+    roam_flow *recent;    /* the flow asked for last: mostly the next one too. NULL: none */
     roam_map clients;     /* by branch + method */
     roam_map servers;     /* by branch + sent-by + method */
     roam_map merges;      /* server transactions by Call-ID + From tag + CSeq, for the merge check */

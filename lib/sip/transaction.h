@@ -1,7 +1,7 @@
 /* The insides of transactions, for the files of lib/sip and their tests. Everybody else uses sip.h.
  *
- * A transaction has one timer, armed from its birth to its end, for the earlier of two moments: `next_at`, when something is
- * sent, and `end_at`, when the present state is over. So moving between states never needs memory. */
+ * A transaction has one timer, armed from its birth to its end, for the earlier of two moments: `next_at`, when
+ * something is sent, and `end_at`, when the present state is over. So moving between states never needs memory. */
 #ifndef ROAM_SIP_TRANSACTION_H
 #define ROAM_SIP_TRANSACTION_H
 
@@ -60,7 +60,8 @@ struct roam_server_txn {
     void *user;
     roam_time next_at, end_at, interval, started;
     roam_addr source;
-    char *head;     /* what every response starts with after its status line; then the request. NULL when no longer needed */
+    char
+        *head; /* what every response starts with after its status line; then the request. NULL when no longer needed */
     char *response; /* the last one, frozen */
     uint32_t head_len, to_end /* where a To tag is inserted */, request_len, response_len;
     uint32_t id;
@@ -85,10 +86,11 @@ static inline roam_time time_earlier(roam_time a, roam_time b)
 
 /* sip.c */
 void sip_enter(roam_sip *sip);
-void sip_leave(roam_sip *sip);      /* the outermost one reaps */
-void sip_reap_later(roam_sip *sip); /* something waits in a list of the dead */
+void sip_leave(roam_sip *sip);                                         /* the outermost one reaps */
+void sip_reap_later(roam_sip *sip);                                    /* something waits in a list of the dead */
 int sip_resend(roam_sip *sip, const roam_flow *flow, roam_span bytes); /* sip_send, counted as a retransmission */
-void sip_respond_tagged(roam_sip *sip, roam_flow *flow, const roam_message *request, unsigned status, roam_span reason, roam_span tag);
+void sip_respond_tagged(roam_sip *sip, roam_flow *flow, const roam_message *request, unsigned status, roam_span reason,
+                        roam_span tag);
 #define STATELESS_TAG_LEN 16u
 /* The tag of a stateless response: the same for a retransmission, and for the ACK, which carries it back. */
 void sip_stateless_tag(const roam_sip *sip, const roam_message *request, char out[STATELESS_TAG_LEN]);

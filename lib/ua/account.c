@@ -99,7 +99,7 @@ void account_free(roam_account *account)
     roam_ua *ua = account->ua;
     roam_mem *mem = &ua->env.mem;
     registration_free(account);
-    auth_free(&account->auth);
+    credentials_free(&account->credentials);
     list_remove(&account->node);
     if (map_find(&ua->account_ids, id_key(&account->id)) == &account->id_node) {
         map_remove(&ua->account_ids, &account->id_node);
@@ -160,7 +160,7 @@ static int fill(roam_ua *ua, roam_account *account, const roam_account_config *c
     account->configured_expires = config->expires ? config->expires : 3600;
     account->link = config->link;
     const char *user = config->auth_user && *config->auth_user ? config->auth_user : account->user;
-    return auth_init(&account->auth, &ua->env, user, config->password, config->auth_realm);
+    return credentials_init(&account->credentials, &ua->env, user, config->password, config->auth_realm);
 }
 
 int roam_account_add(roam_ua *ua, const roam_account_config *config, roam_account_id *id)

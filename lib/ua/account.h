@@ -2,7 +2,7 @@
 #ifndef ROAM_UA_ACCOUNT_H
 #define ROAM_UA_ACCOUNT_H
 
-#include "ua/auth.h"
+#include "ua/credentials.h"
 #include "ua/ua.h"
 
 /* Contacts of ours that the registrar may hold: more than one only in the middle of a move. */
@@ -62,7 +62,7 @@ typedef struct roam_account {
     roam_ip_change_policy policy;
     uint32_t configured_expires;
     uint32_t link;
-    roam_auth auth;
+    roam_credentials credentials;
     roam_registration reg;
 } roam_account;
 

@@ -26,7 +26,7 @@ static void on_bye(void *user, roam_client_txn *txn, roam_client_event event, co
         return;
     call->bye = NULL;
     unsigned code = event == CLIENT_RESPONSE ? response->status : 0;
-    if ((code == 401 || code == 407) && auth_challenged(&call->account->auth, &call->attempt, AUTH_REQUEST, response) == AUTH_RETRY) {
+    if ((code == 401 || code == 407) && credentials_challenged(&call->account->credentials, &call->attempt, AUTH_REQUEST, response) == AUTH_RETRY) {
         call_look(call);
         return;
     }
@@ -39,7 +39,7 @@ static roam_client_txn *send_bye(roam_ua *ua, roam_account *account, roam_auth_a
     roam_request r;
     dialog_request_begin(d, &ua->sip, &r, flow, METHOD_BYE, 0);
     if (account)
-        auth_write(&account->auth, attempt, AUTH_REQUEST, &r.w, SPAN("BYE"), span_of(d->remote_target));
+        credentials_write(&account->credentials, attempt, AUTH_REQUEST, &r.w, SPAN("BYE"), span_of(d->remote_target));
     write_agent_headers(ua, &r.w, true);
     write_body(&r.w, SPAN(""), SPAN(""));
     return request_send(&r, fn, user);
@@ -163,7 +163,7 @@ static int send_invite(roam_call *call, const roam_call_leg *leg)
     roam_request r;
     dialog_request_begin(&call->dialog, &ua->sip, &r, call->flow, METHOD_INVITE, 0);
     call_write_identity(call, &r.w, true);
-    auth_write(&call->account->auth, &call->attempt, AUTH_REQUEST, &r.w, SPAN("INVITE"), span_of(call->dialog.remote_target));
+    credentials_write(&call->account->credentials, &call->attempt, AUTH_REQUEST, &r.w, SPAN("INVITE"), span_of(call->dialog.remote_target));
     write_body(&r.w, SPAN("application/sdp"), writer_span(&sdp));
     call->invite = request_send(&r, on_invite, call);
     if (!call->invite) {
@@ -299,7 +299,7 @@ static void on_invite(void *user, roam_client_txn *txn, roam_client_event event,
         return;
     }
     if (code < 300) {
-        auth_info(&call->account->auth, AUTH_REQUEST, response);
+        credentials_info(&call->account->credentials, AUTH_REQUEST, response);
         on_answer(call, response);
         return;
     }
@@ -312,7 +312,7 @@ static void on_invite(void *user, roam_client_txn *txn, roam_client_event event,
         return;
     }
     if ((code == 401 || code == 407) && event == CLIENT_RESPONSE) {
-        roam_auth_verdict verdict = auth_challenged(&call->account->auth, &call->attempt, AUTH_REQUEST, response);
+        roam_auth_verdict verdict = credentials_challenged(&call->account->credentials, &call->attempt, AUTH_REQUEST, response);
         if (verdict == AUTH_RETRY) {
             call_look(call);
             return;

@@ -167,7 +167,7 @@ static int send_refresh(roam_call *call, roam_call_leg *leg, bool update)
     roam_request r;
     dialog_request_begin(&call->dialog, &ua->sip, &r, call->flow, method, 0);
     call_write_identity(call, &r.w, true);
-    auth_write(&call->account->auth, &call->refresh_attempt, AUTH_REQUEST, &r.w, span_of(method_text(method)), span_of(call->dialog.remote_target));
+    credentials_write(&call->account->credentials, &call->refresh_attempt, AUTH_REQUEST, &r.w, span_of(method_text(method)), span_of(call->dialog.remote_target));
     write_body(&r.w, leg ? SPAN("application/sdp") : SPAN(""), writer_span(&sdp));
     roam_client_txn *txn = request_send(&r, on_refresh, call);
     if (!txn) {
@@ -246,7 +246,7 @@ static void on_success(roam_call *call, roam_client_txn *txn, const roam_message
 {
     roam_ua *ua = call->ua;
     dialog_target_refresh(&call->dialog, response);
-    auth_info(&call->account->auth, AUTH_REQUEST, response);
+    credentials_info(&call->account->credentials, AUTH_REQUEST, response);
     call_learn_peer(call, response);
     if (!call->refresh_is_update) {
         ack_send(&call->ack, &call->dialog, &ua->sip, call->flow ? call->flow : client_txn_flow(txn), call->refresh_cseq, SPAN(""), SPAN(""));
@@ -307,7 +307,7 @@ static void on_failure(roam_call *call, unsigned code, const roam_message *respo
     switch (code) {
     case 401:
     case 407:
-        if (auth_challenged(&call->account->auth, &call->refresh_attempt, AUTH_REQUEST, response) == AUTH_RETRY) {
+        if (credentials_challenged(&call->account->credentials, &call->refresh_attempt, AUTH_REQUEST, response) == AUTH_RETRY) {
             move_retry(&call->move, (int)code);
             call_refresh_set_state(call, REFRESH_IDLE, "challenged");
         } else {

@@ -44,7 +44,7 @@ void ip_change_look(roam_ua *ua)
         if (!timer_armed(&ic->coalesce))
             timer_arm(&ua->env.timers, &ic->coalesce, until);
     }
-    resolver_forget(ua);
+    resolve_forget(ua);
     ua_work_all(ua); /* those that lost their path have to know at once, even while followers are collected */
 }
 
@@ -267,7 +267,7 @@ int roam_handle_ip_change(roam_ua *ua, const roam_ip_change_param *param)
     ua->ip_change.bumped = false; /* each call is a change of its own */
     uint32_t epoch = next_epoch(ua);
     ua->ip_change.running = true;
-    resolver_forget(ua);
+    resolve_forget(ua);
     roam_event event = {.type = ROAM_EVENT_IP_CHANGE_PROGRESS, .op = ROAM_IP_CHANGE_SHUTDOWN_TRANSPORTS, .epoch = epoch};
     if (param->shutdown_transport)
         ua_event(ua, &event, "no connections"); /* over UDP there is nothing to close: told all the same, the order of P7 is kept */

@@ -169,7 +169,7 @@ static int send_register(roam_account *account)
     if (name_old)
         write_old_contacts(reg, w);
     write_header_u32(w, HEADER_EXPIRES, leaving || reg->unregister_first ? 0 : reg->expires);
-    auth_write(&account->auth, &reg->attempt, AUTH_REGISTER, w, SPAN("REGISTER"), span_of(account->registrar));
+    credentials_write(&account->credentials, &reg->attempt, AUTH_REGISTER, w, SPAN("REGISTER"), span_of(account->registrar));
     write_agent_headers(ua, w, true);
     write_body(w, SPAN(""), SPAN(""));
     reg->txn = request_send(&r, on_event, account);
@@ -336,7 +336,7 @@ static void registered(roam_account *account, uint32_t lease, int code)
 static void on_success(roam_account *account, const roam_message *response)
 {
     roam_registration *reg = &account->reg;
-    auth_info(&account->auth, AUTH_REGISTER, response);
+    credentials_info(&account->credentials, AUTH_REGISTER, response);
     if (reg->want == WANT_UNREGISTERED) {
         unregistered(account, response->status, "unregistered");
         return;
@@ -386,7 +386,7 @@ static void on_final(roam_account *account, const roam_message *response)
         return;
     }
     if (code == 401 || code == 407) {
-        roam_auth_verdict verdict = auth_challenged(&account->auth, &reg->attempt, AUTH_REGISTER, response);
+        roam_auth_verdict verdict = credentials_challenged(&account->credentials, &reg->attempt, AUTH_REGISTER, response);
         if (verdict == AUTH_RETRY) {
             move_retry(&reg->move, (int)code);
             reg->again = true;

@@ -20,7 +20,7 @@ typedef struct resolved_name {
     char text[256];
 } resolved_name;
 
-int resolver_init(roam_ua *ua)
+int resolve_init(roam_ua *ua)
 {
     map_init(&ua->resolver.names, &ua->env.mem, ua->env.hash_seed);
     return 0;
@@ -43,14 +43,14 @@ static void on_expire(roam_timer *timer)
         ua_work_all(ua); /* who still wants it asks again */
 }
 
-void resolver_forget(roam_ua *ua)
+void resolve_forget(roam_ua *ua)
 {
     map_each(name, &ua->resolver.names, resolved_name, node)
         if (name->state != NAME_ASKED)
             forget(ua, name);
 }
 
-void resolver_free(roam_ua *ua)
+void resolve_free(roam_ua *ua)
 {
     map_each(name, &ua->resolver.names, resolved_name, node)
         forget(ua, name);
@@ -128,7 +128,7 @@ int resolve_uri(roam_ua *ua, const roam_uri *uri, roam_addr *out)
     return 0;
 }
 
-void resolver_answer(roam_ua *ua, uint32_t query, const roam_ip *ips, size_t n)
+void resolve_answer(roam_ua *ua, uint32_t query, const roam_ip *ips, size_t n)
 {
     map_each(name, &ua->resolver.names, resolved_name, node)
     {

@@ -81,7 +81,7 @@ roam_ua *roam_ua_new(const roam_ua_config *config)
     map_init(&ua->call_dialogs, mem, ua->env.hash_seed);
     timer_init(&ua->leave_timer, on_leave_timer, "leave");
     net_init(ua);
-    resolver_init(ua);
+    resolve_init(ua);
     ip_change_init(ua);
     roam_sip_tu tu = {.send = on_send, .request = on_request, .ack = on_ack, .stray_response = on_stray_response, .user = ua};
     ua->user_agent = mem_strdup(mem, span_of(config->user_agent ? config->user_agent : "roam/" ROAM_VERSION));
@@ -123,7 +123,7 @@ void roam_ua_free(roam_ua *ua)
     env_cancel(&ua->env, &ua->ip_change.bucket_timer);
     if (ua->sip.env)
         sip_free(&ua->sip);
-    resolver_free(ua);
+    resolve_free(ua);
     net_free(ua);
     map_free(&ua->account_ids);
     map_free(&ua->call_ids);
@@ -132,10 +132,9 @@ void roam_ua_free(roam_ua *ua)
     roam_mem *mem = &ua->env.mem;
     mem_free(mem, ua->user_agent);
     mem_free(mem, ua->codecs);
-    roam_mem last;
-    mem_init(&last, &mem->allocator);
+    roam_mem own = {mem->allocator, 1}; /* the agent's own block was taken before there was an env to count it */
     env_free(&ua->env);
-    mem_free(&last, ua);
+    mem_free(&own, ua);
 }
 
 /* ---- inputs ---- */
@@ -253,7 +252,7 @@ void roam_ua_route(roam_ua *ua, roam_time now, const roam_net_route *route)
 void roam_ua_resolved(roam_ua *ua, roam_time now, uint32_t query, const roam_ip *ips, size_t n)
 {
     ua_enter(ua, now);
-    resolver_answer(ua, query, ips, n);
+    resolve_answer(ua, query, ips, n);
     ua_leave(ua);
 }
 

@@ -92,10 +92,10 @@ const char *scan_host(const char *base, const char *p, const char *end, roam_spa
 
 const char *scan_param(const char *base, const char *p, const char *end, roam_span *name, roam_span *value)
 {
-    const char *stop = skip_run(base, p, end, CHAR_TOKEN);
+    const char *stop = skip_class(p, end, CHAR_TOKEN); /* names are short */
     if (stop == p) {
         p = skip_lws(p, end);
-        stop = skip_run(base, p, end, CHAR_TOKEN);
+        stop = skip_class(p, end, CHAR_TOKEN);
         if (stop == p)
             return NULL;
     }

@@ -151,6 +151,14 @@ static bool scan_line(const char *p, const char *end, roam_line *line)
         }
         line->list = commas != 0;
         line->end = p;
+        if (p - start >= 16) { /* names are short: look once before looking far */
+            __m128i name = _mm_loadu_si128((const __m128i *)(const void *)start);
+            unsigned colons = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(name, _mm_set1_epi8(':')));
+            if (colons) {
+                line->colon = start + __builtin_ctz(colons);
+                return true;
+            }
+        }
         line->colon = find_char(start, p, ':');
         return true;
     }

@@ -3,58 +3,106 @@
 #include "wire/chars.h"
 
 typedef struct roam_header_name {
-    char lower[24];     /* "call-id", then NUL */
-    const char *prefix; /* "Call-ID: " */
-    size_t len;         /* of the name */
+    char lower[24]; /* "call-id", then NUL */
+    size_t len;
 } roam_header_name;
 
 static const roam_header_name names[HEADER_COUNT] = {
-    [HEADER_OTHER] = {"", "", 0},
-    [HEADER_VIA] = {"via", "Via: ", 3},
-    [HEADER_FROM] = {"from", "From: ", 4},
-    [HEADER_TO] = {"to", "To: ", 2},
-    [HEADER_CALL_ID] = {"call-id", "Call-ID: ", 7},
-    [HEADER_CSEQ] = {"cseq", "CSeq: ", 4},
-    [HEADER_CONTACT] = {"contact", "Contact: ", 7},
-    [HEADER_ROUTE] = {"route", "Route: ", 5},
-    [HEADER_RECORD_ROUTE] = {"record-route", "Record-Route: ", 12},
-    [HEADER_MAX_FORWARDS] = {"max-forwards", "Max-Forwards: ", 12},
-    [HEADER_CONTENT_TYPE] = {"content-type", "Content-Type: ", 12},
-    [HEADER_CONTENT_LENGTH] = {"content-length", "Content-Length: ", 14},
-    [HEADER_CONTENT_ENCODING] = {"content-encoding", "Content-Encoding: ", 16},
-    [HEADER_CONTENT_DISPOSITION] = {"content-disposition", "Content-Disposition: ", 19},
-    [HEADER_EXPIRES] = {"expires", "Expires: ", 7},
-    [HEADER_MIN_EXPIRES] = {"min-expires", "Min-Expires: ", 11},
-    [HEADER_WWW_AUTHENTICATE] = {"www-authenticate", "WWW-Authenticate: ", 16},
-    [HEADER_PROXY_AUTHENTICATE] = {"proxy-authenticate", "Proxy-Authenticate: ", 18},
-    [HEADER_AUTHORIZATION] = {"authorization", "Authorization: ", 13},
-    [HEADER_PROXY_AUTHORIZATION] = {"proxy-authorization", "Proxy-Authorization: ", 19},
-    [HEADER_AUTHENTICATION_INFO] = {"authentication-info", "Authentication-Info: ", 19},
-    [HEADER_ALLOW] = {"allow", "Allow: ", 5},
-    [HEADER_SUPPORTED] = {"supported", "Supported: ", 9},
-    [HEADER_REQUIRE] = {"require", "Require: ", 7},
-    [HEADER_PROXY_REQUIRE] = {"proxy-require", "Proxy-Require: ", 13},
-    [HEADER_UNSUPPORTED] = {"unsupported", "Unsupported: ", 11},
-    [HEADER_ACCEPT] = {"accept", "Accept: ", 6},
-    [HEADER_RETRY_AFTER] = {"retry-after", "Retry-After: ", 11},
-    [HEADER_WARNING] = {"warning", "Warning: ", 7},
-    [HEADER_REASON] = {"reason", "Reason: ", 6},
-    [HEADER_RACK] = {"rack", "RAck: ", 4},
-    [HEADER_RSEQ] = {"rseq", "RSeq: ", 4},
-    [HEADER_SESSION_EXPIRES] = {"session-expires", "Session-Expires: ", 15},
-    [HEADER_MIN_SE] = {"min-se", "Min-SE: ", 6},
-    [HEADER_REPLACES] = {"replaces", "Replaces: ", 8},
-    [HEADER_REFER_TO] = {"refer-to", "Refer-To: ", 8},
-    [HEADER_REFERRED_BY] = {"referred-by", "Referred-By: ", 11},
-    [HEADER_EVENT] = {"event", "Event: ", 5},
-    [HEADER_ALLOW_EVENTS] = {"allow-events", "Allow-Events: ", 12},
-    [HEADER_SUBSCRIPTION_STATE] = {"subscription-state", "Subscription-State: ", 18},
-    [HEADER_PATH] = {"path", "Path: ", 4},
-    [HEADER_SERVICE_ROUTE] = {"service-route", "Service-Route: ", 13},
-    [HEADER_USER_AGENT] = {"user-agent", "User-Agent: ", 10},
-    [HEADER_SERVER] = {"server", "Server: ", 6},
-    [HEADER_DATE] = {"date", "Date: ", 4},
-    [HEADER_FLOW_TIMER] = {"flow-timer", "Flow-Timer: ", 10},
+    [HEADER_OTHER] = {"", 0},
+    [HEADER_VIA] = {"via", 3},
+    [HEADER_FROM] = {"from", 4},
+    [HEADER_TO] = {"to", 2},
+    [HEADER_CALL_ID] = {"call-id", 7},
+    [HEADER_CSEQ] = {"cseq", 4},
+    [HEADER_CONTACT] = {"contact", 7},
+    [HEADER_ROUTE] = {"route", 5},
+    [HEADER_RECORD_ROUTE] = {"record-route", 12},
+    [HEADER_MAX_FORWARDS] = {"max-forwards", 12},
+    [HEADER_CONTENT_TYPE] = {"content-type", 12},
+    [HEADER_CONTENT_LENGTH] = {"content-length", 14},
+    [HEADER_CONTENT_ENCODING] = {"content-encoding", 16},
+    [HEADER_CONTENT_DISPOSITION] = {"content-disposition", 19},
+    [HEADER_EXPIRES] = {"expires", 7},
+    [HEADER_MIN_EXPIRES] = {"min-expires", 11},
+    [HEADER_WWW_AUTHENTICATE] = {"www-authenticate", 16},
+    [HEADER_PROXY_AUTHENTICATE] = {"proxy-authenticate", 18},
+    [HEADER_AUTHORIZATION] = {"authorization", 13},
+    [HEADER_PROXY_AUTHORIZATION] = {"proxy-authorization", 19},
+    [HEADER_AUTHENTICATION_INFO] = {"authentication-info", 19},
+    [HEADER_ALLOW] = {"allow", 5},
+    [HEADER_SUPPORTED] = {"supported", 9},
+    [HEADER_REQUIRE] = {"require", 7},
+    [HEADER_PROXY_REQUIRE] = {"proxy-require", 13},
+    [HEADER_UNSUPPORTED] = {"unsupported", 11},
+    [HEADER_ACCEPT] = {"accept", 6},
+    [HEADER_RETRY_AFTER] = {"retry-after", 11},
+    [HEADER_WARNING] = {"warning", 7},
+    [HEADER_REASON] = {"reason", 6},
+    [HEADER_RACK] = {"rack", 4},
+    [HEADER_RSEQ] = {"rseq", 4},
+    [HEADER_SESSION_EXPIRES] = {"session-expires", 15},
+    [HEADER_MIN_SE] = {"min-se", 6},
+    [HEADER_REPLACES] = {"replaces", 8},
+    [HEADER_REFER_TO] = {"refer-to", 8},
+    [HEADER_REFERRED_BY] = {"referred-by", 11},
+    [HEADER_EVENT] = {"event", 5},
+    [HEADER_ALLOW_EVENTS] = {"allow-events", 12},
+    [HEADER_SUBSCRIPTION_STATE] = {"subscription-state", 18},
+    [HEADER_PATH] = {"path", 4},
+    [HEADER_SERVICE_ROUTE] = {"service-route", 13},
+    [HEADER_USER_AGENT] = {"user-agent", 10},
+    [HEADER_SERVER] = {"server", 6},
+    [HEADER_DATE] = {"date", 4},
+    [HEADER_FLOW_TIMER] = {"flow-timer", 10},
+};
+
+const roam_span header_prefixes[HEADER_COUNT] = {
+    [HEADER_OTHER] = SPAN_INIT(""),
+    [HEADER_VIA] = SPAN_INIT("Via: "),
+    [HEADER_FROM] = SPAN_INIT("From: "),
+    [HEADER_TO] = SPAN_INIT("To: "),
+    [HEADER_CALL_ID] = SPAN_INIT("Call-ID: "),
+    [HEADER_CSEQ] = SPAN_INIT("CSeq: "),
+    [HEADER_CONTACT] = SPAN_INIT("Contact: "),
+    [HEADER_ROUTE] = SPAN_INIT("Route: "),
+    [HEADER_RECORD_ROUTE] = SPAN_INIT("Record-Route: "),
+    [HEADER_MAX_FORWARDS] = SPAN_INIT("Max-Forwards: "),
+    [HEADER_CONTENT_TYPE] = SPAN_INIT("Content-Type: "),
+    [HEADER_CONTENT_LENGTH] = SPAN_INIT("Content-Length: "),
+    [HEADER_CONTENT_ENCODING] = SPAN_INIT("Content-Encoding: "),
+    [HEADER_CONTENT_DISPOSITION] = SPAN_INIT("Content-Disposition: "),
+    [HEADER_EXPIRES] = SPAN_INIT("Expires: "),
+    [HEADER_MIN_EXPIRES] = SPAN_INIT("Min-Expires: "),
+    [HEADER_WWW_AUTHENTICATE] = SPAN_INIT("WWW-Authenticate: "),
+    [HEADER_PROXY_AUTHENTICATE] = SPAN_INIT("Proxy-Authenticate: "),
+    [HEADER_AUTHORIZATION] = SPAN_INIT("Authorization: "),
+    [HEADER_PROXY_AUTHORIZATION] = SPAN_INIT("Proxy-Authorization: "),
+    [HEADER_AUTHENTICATION_INFO] = SPAN_INIT("Authentication-Info: "),
+    [HEADER_ALLOW] = SPAN_INIT("Allow: "),
+    [HEADER_SUPPORTED] = SPAN_INIT("Supported: "),
+    [HEADER_REQUIRE] = SPAN_INIT("Require: "),
+    [HEADER_PROXY_REQUIRE] = SPAN_INIT("Proxy-Require: "),
+    [HEADER_UNSUPPORTED] = SPAN_INIT("Unsupported: "),
+    [HEADER_ACCEPT] = SPAN_INIT("Accept: "),
+    [HEADER_RETRY_AFTER] = SPAN_INIT("Retry-After: "),
+    [HEADER_WARNING] = SPAN_INIT("Warning: "),
+    [HEADER_REASON] = SPAN_INIT("Reason: "),
+    [HEADER_RACK] = SPAN_INIT("RAck: "),
+    [HEADER_RSEQ] = SPAN_INIT("RSeq: "),
+    [HEADER_SESSION_EXPIRES] = SPAN_INIT("Session-Expires: "),
+    [HEADER_MIN_SE] = SPAN_INIT("Min-SE: "),
+    [HEADER_REPLACES] = SPAN_INIT("Replaces: "),
+    [HEADER_REFER_TO] = SPAN_INIT("Refer-To: "),
+    [HEADER_REFERRED_BY] = SPAN_INIT("Referred-By: "),
+    [HEADER_EVENT] = SPAN_INIT("Event: "),
+    [HEADER_ALLOW_EVENTS] = SPAN_INIT("Allow-Events: "),
+    [HEADER_SUBSCRIPTION_STATE] = SPAN_INIT("Subscription-State: "),
+    [HEADER_PATH] = SPAN_INIT("Path: "),
+    [HEADER_SERVICE_ROUTE] = SPAN_INIT("Service-Route: "),
+    [HEADER_USER_AGENT] = SPAN_INIT("User-Agent: "),
+    [HEADER_SERVER] = SPAN_INIT("Server: "),
+    [HEADER_DATE] = SPAN_INIT("Date: "),
+    [HEADER_FLOW_TIMER] = SPAN_INIT("Flow-Timer: "),
 };
 
 /* Compact forms (RFC 3261 7.3.3 and the registry of IANA). */
@@ -75,22 +123,23 @@ static const uint8_t compact[26] = {
     ['x' - 'a'] = HEADER_SESSION_EXPIRES,
 };
 
-/* A hash of length, first, last and middle character that no two of our names share. A new name may need new factors:
+/* A hash of first and last character and length that no two of our names share. A new name may need new factors:
  * tests/message_test.c looks every name up. */
 #define NAME_SLOTS 128u
+#define NAME_SLOT(first, last, len) (((first)*97 + (last)*7 + (len)) % NAME_SLOTS)
 static const uint8_t slots[NAME_SLOTS] = {
-    [2] = HEADER_ACCEPT, [6] = HEADER_CALL_ID, [12] = HEADER_CONTENT_ENCODING, [18] = HEADER_ALLOW_EVENTS,
-    [26] = HEADER_SUBSCRIPTION_STATE, [27] = HEADER_AUTHORIZATION, [30] = HEADER_DATE, [31] = HEADER_EXPIRES,
-    [34] = HEADER_MIN_EXPIRES, [35] = HEADER_MAX_FORWARDS, [37] = HEADER_SERVER, [39] = HEADER_EVENT,
-    [41] = HEADER_RECORD_ROUTE, [45] = HEADER_REPLACES, [46] = HEADER_CONTACT, [47] = HEADER_REASON,
-    [48] = HEADER_FLOW_TIMER, [50] = HEADER_WARNING, [52] = HEADER_WWW_AUTHENTICATE, [53] = HEADER_SESSION_EXPIRES,
-    [60] = HEADER_CSEQ, [63] = HEADER_TO, [64] = HEADER_ROUTE, [67] = HEADER_RACK, [71] = HEADER_SUPPORTED,
-    [72] = HEADER_MIN_SE, [75] = HEADER_CONTENT_TYPE, [78] = HEADER_REQUIRE, [80] = HEADER_ALLOW,
-    [86] = HEADER_REFER_TO, [87] = HEADER_AUTHENTICATION_INFO, [91] = HEADER_CONTENT_DISPOSITION,
-    [95] = HEADER_PROXY_REQUIRE, [96] = HEADER_CONTENT_LENGTH, [97] = HEADER_RSEQ, [105] = HEADER_PROXY_AUTHORIZATION,
-    [106] = HEADER_VIA, [108] = HEADER_UNSUPPORTED, [111] = HEADER_REFERRED_BY, [112] = HEADER_PATH,
-    [115] = HEADER_SERVICE_ROUTE, [116] = HEADER_RETRY_AFTER, [118] = HEADER_USER_AGENT,
-    [120] = HEADER_PROXY_AUTHENTICATE, [127] = HEADER_FROM,
+    [1] = HEADER_RECORD_ROUTE, [5] = HEADER_PROXY_AUTHORIZATION, [7] = HEADER_ALLOW, [11] = HEADER_USER_AGENT,
+    [12] = HEADER_REFERRED_BY, [22] = HEADER_MIN_SE, [24] = HEADER_CONTENT_DISPOSITION, [28] = HEADER_UNSUPPORTED,
+    [30] = HEADER_CSEQ, [35] = HEADER_RACK, [37] = HEADER_FROM, [43] = HEADER_DATE, [54] = HEADER_CONTACT,
+    [55] = HEADER_SERVER, [58] = HEADER_REASON, [64] = HEADER_PROXY_REQUIRE, [67] = HEADER_REFER_TO,
+    [69] = HEADER_PROXY_AUTHENTICATE, [70] = HEADER_CALL_ID, [71] = HEADER_SESSION_EXPIRES, [76] = HEADER_PATH,
+    [77] = HEADER_RSEQ, [78] = HEADER_FLOW_TIMER, [80] = HEADER_AUTHORIZATION, [82] = HEADER_CONTENT_TYPE,
+    [88] = HEADER_SUPPORTED, [91] = HEADER_RETRY_AFTER, [93] = HEADER_AUTHENTICATION_INFO, [95] = HEADER_REPLACES,
+    [96] = HEADER_VIA, [99] = HEADER_SERVICE_ROUTE, [100] = HEADER_CONTENT_ENCODING,
+    [104] = HEADER_SUBSCRIPTION_STATE, [105] = HEADER_CONTENT_LENGTH, [106] = HEADER_WWW_AUTHENTICATE,
+    [111] = HEADER_WARNING, [113] = HEADER_EXPIRES, [114] = HEADER_ALLOW_EVENTS, [115] = HEADER_ACCEPT,
+    [118] = HEADER_EVENT, [122] = HEADER_ROUTE, [124] = HEADER_REQUIRE, [125] = HEADER_MIN_EXPIRES,
+    [126] = HEADER_MAX_FORWARDS, [127] = HEADER_TO,
 };
 
 static const roam_span methods[] = {
@@ -128,8 +177,7 @@ roam_header_id header_id_of(const char *name, size_t len, const char *end)
         unsigned letter = len ? ((uint8_t)name[0] | 0x20u) - 'a' : 26;
         return letter < 26 ? (roam_header_id)compact[letter] : HEADER_OTHER;
     }
-    unsigned first = (uint8_t)name[0] | 0x20u, last = (uint8_t)name[len - 1] | 0x20u, middle = (uint8_t)name[len / 2] | 0x20u;
-    unsigned id = slots[((unsigned)len * 7 + first * 11 + last * 26 + middle) % NAME_SLOTS];
+    unsigned id = slots[NAME_SLOT((uint8_t)name[0] | 0x20u, (uint8_t)name[len - 1] | 0x20u, (unsigned)len)];
     const roam_header_name *known = &names[id];
     if (known->len != len)
         return HEADER_OTHER;
@@ -164,11 +212,6 @@ roam_span header_alias(roam_span name)
             return others[i].compact;
     }
     return (roam_span){NULL, 0};
-}
-
-roam_span header_prefix(roam_header_id id)
-{
-    return id < HEADER_COUNT && names[id].len ? span_make(names[id].prefix, names[id].len + 2) : (roam_span){NULL, 0};
 }
 
 const char *header_text(roam_header_id id)

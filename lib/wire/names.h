@@ -8,7 +8,7 @@
 roam_header_id header_id_of(const char *name, size_t len, const char *end);
 /* The compact form of a name that has no id (Subject: 's'), or the long name of such a compact form; empty: none. */
 roam_span header_alias(roam_span name);
-/* "Call-ID: " */
-roam_span header_prefix(roam_header_id id);
+/* "Call-ID: "; empty for HEADER_OTHER. */
+extern const roam_span header_prefixes[HEADER_COUNT];
 
 #endif

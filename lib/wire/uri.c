@@ -234,10 +234,12 @@ static int parse_tel(roam_uri *uri, const char *p, const char *end)
 static const char *scan_uri_params(const char *base, const char *p, const char *end)
 {
     while (p < end && *p == ';') {
-        const char *stop = skip_escaped(base, p + 1, end, CHAR_PARAM);
-        if (stop == p + 1)
+        const char *name = ++p;
+        p = skip_class(p, end, CHAR_PARAM); /* names are short, and seldom escaped */
+        if (p < end && *p == '%')
+            p = skip_escaped(base, p, end, CHAR_PARAM);
+        if (p == name)
             return NULL;
-        p = stop;
         if (p < end && *p == '=')
             p = skip_escaped(base, p + 1, end, CHAR_PARAM);
     }
@@ -312,27 +314,21 @@ static bool is_strict_param(roam_span name)
     return false;
 }
 
-static bool find_same(roam_span params, roam_span name, roam_span *value)
-{
-    roam_span found, content;
-    while (param_next(&params, &found, &content))
-        if (text_equal(found, name, true)) {
-            *value = content;
-            return true;
-        }
-    return false;
-}
-
+/* Is each of `mine` in `theirs` with the same value? One that is missing there matters only when `all` or strict. Where a
+ * name is repeated, which no grammar allows, one of the same value is enough. */
 static bool params_within(roam_span mine, roam_span theirs, bool all)
 {
-    roam_span name, value, other;
+    roam_span name, value, other, content;
     while (param_next(&mine, &name, &value)) {
-        if (find_same(theirs, name, &other)) {
-            if (!text_equal(value, other, true))
-                return false;
-        } else if (all || is_strict_param(name)) {
+        roam_span rest = theirs;
+        bool named = false, same = false;
+        while (!same && param_next(&rest, &other, &content))
+            if (text_equal(other, name, true)) {
+                named = true;
+                same = text_equal(content, value, true);
+            }
+        if (!same && (named || all || is_strict_param(name)))
             return false;
-        }
     }
     return true;
 }

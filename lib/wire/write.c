@@ -2,6 +2,7 @@
 #include "wire/chars.h"
 #include "wire/names.h"
 
+static void write_u32(roam_writer *w, uint32_t n);
 static void write_value(roam_writer *w, roam_span value);
 static void write_vias(roam_writer *w, const roam_message *request, const roam_addr *source);
 static void write_via_from(roam_writer *w, const roam_via *via, const roam_addr *source);
@@ -31,14 +32,22 @@ void write_status_line(roam_writer *w, unsigned status, roam_span reason)
 
 void write_header_name(roam_writer *w, roam_header_id id)
 {
-    write_span(w, header_prefix(id));
+    write_span(w, header_prefixes[id]);
 }
 
 void write_header(roam_writer *w, roam_header_id id, roam_span value)
 {
-    write_header_name(w, id);
-    write_span(w, value);
-    write_lit(w, "\r\n");
+    roam_span name = header_prefixes[id];
+    if (w->overflow || w->cap - w->len < name.len + 2 || w->cap - w->len - name.len - 2 < value.len) {
+        w->overflow = true;
+        return;
+    }
+    char *p = w->ptr + w->len;
+    memcpy(p, name.ptr, name.len);
+    if (value.len)
+        memcpy(p + name.len, value.ptr, value.len);
+    memcpy(p + name.len + value.len, "\r\n", 2);
+    w->len += name.len + value.len + 2;
 }
 
 void write_header_named(roam_writer *w, roam_span name, roam_span value)
@@ -52,14 +61,14 @@ void write_header_named(roam_writer *w, roam_span name, roam_span value)
 void write_header_u32(roam_writer *w, roam_header_id id, uint32_t value)
 {
     write_header_name(w, id);
-    write_u64(w, value);
+    write_u32(w, value);
     write_lit(w, "\r\n");
 }
 
 void write_cseq(roam_writer *w, uint32_t number, roam_span method)
 {
     write_lit(w, "CSeq: ");
-    write_u64(w, number);
+    write_u32(w, number);
     write_char(w, ' ');
     write_span(w, method);
     write_lit(w, "\r\n");
@@ -69,6 +78,10 @@ void write_body(roam_writer *w, roam_span type, roam_span body)
 {
     if (type.len)
         write_header(w, HEADER_CONTENT_TYPE, type);
+    if (!body.len) {
+        write_lit(w, "Content-Length: 0\r\n\r\n");
+        return;
+    }
     write_lit(w, "Content-Length: ");
     write_u64(w, body.len);
     write_lit(w, "\r\n\r\n");
@@ -109,6 +122,18 @@ void write_response_head(roam_writer *w, const roam_message *request, unsigned s
     }
     write_first(w, request, HEADER_CALL_ID);
     write_first(w, request, HEADER_CSEQ);
+}
+
+/* write_u64 for what is nearly always short. */
+static void write_u32(roam_writer *w, uint32_t n)
+{
+    char digits[10];
+    char *p = digits + sizeof digits;
+    do {
+        *--p = (char)('0' + n % 10);
+        n /= 10;
+    } while (n);
+    write_bytes(w, p, (size_t)(digits + sizeof digits - p));
 }
 
 /* A value as it stood, a fold as one blank. Nothing that was read may start a line of its own. */

@@ -2,25 +2,25 @@
  *
  * One counter per nonce: the same nonce is never sent with the same count twice. REGISTER and the other requests keep challenges of their own where the
  * server gives two, so that datagrams that overtake each other do not look like a replay. */
-#ifndef ROAM_UA_AUTH_H
-#define ROAM_UA_AUTH_H
+#ifndef ROAM_UA_CREDENTIALS_H
+#define ROAM_UA_CREDENTIALS_H
 
 #include "base/env.h"
 #include "wire/digest.h"
 
 typedef enum roam_auth_use { AUTH_REGISTER, AUTH_REQUEST } roam_auth_use;
 
-typedef struct roam_auth_entry roam_auth_entry;
+typedef struct roam_credentials_entry roam_credentials_entry;
 
-typedef struct roam_auth {
+typedef struct roam_credentials {
     roam_env *env;
     char *user, *password, *realm; /* realm NULL: any */
     roam_list entries;
     unsigned nentries;
-} roam_auth;
+} roam_credentials;
 
-int auth_init(roam_auth *auth, roam_env *env, const char *user, const char *password, const char *realm);
-void auth_free(roam_auth *auth); /* wipes the password */
+int credentials_init(roam_credentials *cred, roam_env *env, const char *user, const char *password, const char *realm);
+void credentials_free(roam_credentials *cred); /* wipes the password */
 
 /* What became of a 401 or 407. */
 typedef enum roam_auth_verdict {
@@ -36,10 +36,10 @@ typedef struct roam_auth_attempt {
     bool answered_fresh;   /* ... carried an answer to a nonce given for this very goal */
 } roam_auth_attempt;
 
-roam_auth_verdict auth_challenged(roam_auth *auth, roam_auth_attempt *attempt, roam_auth_use use, const roam_message *response);
+roam_auth_verdict credentials_challenged(roam_credentials *cred, roam_auth_attempt *attempt, roam_auth_use use, const roam_message *response);
 /* Writes Authorization / Proxy-Authorization for every realm known for this use. */
-void auth_write(roam_auth *auth, roam_auth_attempt *attempt, roam_auth_use use, roam_writer *w, roam_span method, roam_span uri);
+void credentials_write(roam_credentials *cred, roam_auth_attempt *attempt, roam_auth_use use, roam_writer *w, roam_span method, roam_span uri);
 /* Authentication-Info: nextnonce (RFC 7616 3.5). */
-void auth_info(roam_auth *auth, roam_auth_use use, const roam_message *response);
+void credentials_info(roam_credentials *cred, roam_auth_use use, const roam_message *response);
 
 #endif

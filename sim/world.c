@@ -1,0 +1,481 @@
+#include "sim/world.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "testbed/peer.h"
+#include "testbed/server.h"
+
+typedef struct sim_socket {
+    roam_list node;
+    sim_node *owner;
+    uint32_t id;
+    roam_addr local;
+} sim_socket;
+
+/* ---- small things ---- */
+
+roam_ip sim_ip(const char *text)
+{
+    roam_ip ip;
+    if (roam_ip_parse(span_of(text), &ip) != 0)
+        abort();
+    return ip;
+}
+
+roam_addr sim_addr(const char *text)
+{
+    roam_addr addr;
+    if (roam_addr_parse(span_of(text), &addr) != 0)
+        abort();
+    return addr;
+}
+
+static void seed_of(sim_world *world, uint8_t seed[32])
+{
+    random_bytes(&world->random, seed, 32);
+}
+
+int world_init(sim_world *world, uint64_t seed, roam_time delay)
+{
+    uint8_t bytes[32] = {0};
+    memcpy(bytes, &seed, sizeof seed);
+    *world = (sim_world){.delay = delay, .now = ROAM_SECONDS(1000), .next_port = 40000};
+    mem_init(&world->mem, NULL);
+    random_init(&world->random, bytes);
+    timers_init(&world->packets, &world->mem);
+    list_init(&world->nodes);
+    list_init(&world->sockets);
+    return 0;
+}
+
+static sim_node *new_node(sim_world *world, sim_node_type type, const char *name)
+{
+    sim_node *node = mem_new(&world->mem, sim_node);
+    assert(node);
+    node->world = world;
+    node->type = type;
+    size_t len = strlen(name) < sizeof node->name ? strlen(name) : sizeof node->name - 1;
+    memcpy(node->name, name, len);
+    list_push(&world->nodes, &node->node);
+    return node;
+}
+
+static void free_node(sim_world *world, sim_node *node)
+{
+    roam_ua_free(node->ua);
+    if (node->server)
+        testserver_free(node->server);
+    if (node->peer)
+        peer_free(node->peer);
+    mem_free(&world->mem, node->server);
+    mem_free(&world->mem, node->peer);
+    mem_free(&world->mem, node->heard.events);
+    list_remove(&node->node);
+    mem_free(&world->mem, node);
+}
+
+void world_free(sim_world *world)
+{
+    list_each(node, &world->nodes, sim_node, node)
+        free_node(world, node);
+    list_each(s, &world->sockets, sim_socket, node)
+    {
+        list_remove(&s->node);
+        mem_free(&world->mem, s);
+    }
+    roam_timer *timer;
+    while ((timer = timers_pop_due(&world->packets, ROAM_NEVER)))
+        mem_free(&world->mem, container_of(timer, sim_packet, timer));
+    timers_free(&world->packets);
+    assert(world->mem.live == 0);
+}
+
+/* ---- sockets and packets ---- */
+
+static sim_socket *socket_of(sim_world *world, const sim_node *owner, uint32_t id)
+{
+    list_each(s, &world->sockets, sim_socket, node)
+        if (s->owner == owner && s->id == id)
+            return s;
+    return NULL;
+}
+
+static sim_socket *socket_at(sim_world *world, const roam_addr *addr)
+{
+    list_each(s, &world->sockets, sim_socket, node)
+        if (roam_addr_equal(&s->local, addr))
+            return s;
+    return NULL;
+}
+
+static int socket_open(sim_node *owner, uint32_t id, roam_addr *local)
+{
+    sim_world *world = owner->world;
+    if (local->port == 0) {
+        do
+            local->port = world->next_port++;
+        while (socket_at(world, local));
+    } else if (socket_at(world, local)) {
+        return ROAM_EBUSY;
+    }
+    sim_socket *s = mem_new(&world->mem, sim_socket);
+    assert(s);
+    s->owner = owner;
+    s->id = id;
+    s->local = *local;
+    list_push(&world->sockets, &s->node);
+    return 0;
+}
+
+static void socket_close(sim_node *owner, uint32_t id)
+{
+    sim_socket *s = socket_of(owner->world, owner, id);
+    if (s) {
+        list_remove(&s->node);
+        mem_free(&owner->world->mem, s);
+    }
+}
+
+static bool has_addr(const sim_node *agent, const roam_ip *ip)
+{
+    if (agent->type != SIM_AGENT)
+        return true;
+    for (size_t i = 0; i < agent->naddrs; i++)
+        if (roam_ip_equal(&agent->addrs[i].ip, ip))
+            return true;
+    return false;
+}
+
+static void deliver(roam_timer *timer);
+
+static void node_send(sim_node *sender, uint32_t socket, const roam_addr *to, roam_span bytes)
+{
+    sim_world *world = sender->world;
+    sim_socket *s = socket_of(world, sender, socket);
+    if (!s)
+        return;
+    world->sent++;
+    uint64_t seed[2] = {world->hash, world->now};
+    world->hash = roam_siphash(seed, bytes) ^ roam_siphash(seed, span_make((const char *)&to->port, sizeof to->port));
+    if (!has_addr(sender, &s->local.ip)) {
+        world->from_dead++;
+        return;
+    }
+    sim_packet *p = mem_alloc(&world->mem, sizeof *p + bytes.len);
+    assert(p);
+    timer_init(&p->timer, deliver, "packet");
+    p->world = world;
+    p->from = s->local;
+    p->to = *to;
+    p->sender = sender;
+    p->len = bytes.len;
+    if (bytes.len)
+        memcpy(p->bytes, bytes.ptr, bytes.len);
+    bool lost = world->loss_ppm && random_below(&world->random, 1000000) < world->loss_ppm;
+    if ((world->tap && !world->tap(world->user, p)) || lost) {
+        world->lost++;
+        mem_free(&world->mem, p);
+        return;
+    }
+    timer_arm(&world->packets, &p->timer, world->now + world->delay);
+}
+
+static void deliver(roam_timer *timer)
+{
+    sim_packet *p = container_of(timer, sim_packet, timer);
+    sim_world *world = p->world;
+    sim_socket *s = socket_at(world, &p->to);
+    roam_span bytes = span_make(p->bytes, p->len);
+    if (!s || !has_addr(s->owner, &p->to.ip)) {
+        world->unreachable++;
+    } else if (s->owner->type == SIM_AGENT) {
+        roam_ua_receive(s->owner->ua, world->now, s->id, &p->from, bytes);
+        world_flush(s->owner);
+    } else if (s->owner->type == SIM_SERVER) {
+        testserver_receive(s->owner->server, world->now, s->id, &p->from, bytes);
+    } else {
+        peer_receive(s->owner->peer, world->now, s->id, &p->from, bytes);
+    }
+    mem_free(&world->mem, p);
+}
+
+/* ---- agents ---- */
+
+static bool prefix24(const roam_ip *a, const roam_ip *b)
+{
+    return a->family == b->family && memcmp(a->bytes, b->bytes, a->family == 4 ? 3 : 8) == 0;
+}
+
+/* As a kernel would: the address of the link that holds the destination, else that of the default route. */
+static roam_net_route route_to(const sim_node *agent, const roam_ip *dest)
+{
+    roam_net_route route = {.destination = *dest};
+    const roam_net_addr *best = NULL;
+    for (size_t i = 0; i < agent->naddrs; i++) {
+        const roam_net_addr *a = &agent->addrs[i];
+        if (a->ip.family != dest->family)
+            continue;
+        if (prefix24(&a->ip, dest)) {
+            best = a;
+            break;
+        }
+        if (!best)
+            best = a;
+    }
+    if (best) {
+        route.source = best->ip;
+        route.link = best->link;
+    }
+    return route;
+}
+
+static void watch(sim_node *agent, const roam_ip *ip, bool on)
+{
+    for (size_t i = 0; i < agent->nwatches; i++)
+        if (roam_ip_equal(&agent->watches[i], ip)) {
+            if (!on)
+                agent->watches[i] = agent->watches[--agent->nwatches];
+            return;
+        }
+    assert(agent->nwatches < WORLD_MAX_WATCHES || !on);
+    if (on)
+        agent->watches[agent->nwatches++] = *ip;
+}
+
+static void hear(sim_node *agent, const roam_event *event)
+{
+    sim_heard *h = &agent->heard;
+    if (h->n == h->cap) {
+        h->cap = h->cap ? 2 * h->cap : 64;
+        h->events = mem_realloc(&agent->world->mem, h->events, h->cap * sizeof *h->events);
+        assert(h->events);
+    }
+    h->events[h->n++] = *event;
+}
+
+void world_flush(sim_node *agent)
+{
+    sim_world *world = agent->world;
+    roam_output out;
+    while (roam_ua_poll(agent->ua, &out)) {
+        roam_addr local = out.local;
+        roam_net_route route;
+        int err;
+        switch (out.type) {
+        case ROAM_OUTPUT_SEND:
+            node_send(agent, out.socket, &out.remote, out.bytes);
+            break;
+        case ROAM_OUTPUT_SOCKET_OPEN:
+            err = has_addr(agent, &local.ip) ? socket_open(agent, out.socket, &local) : ROAM_EIO;
+            roam_ua_socket_opened(agent->ua, world->now, out.socket, err, &local);
+            break;
+        case ROAM_OUTPUT_SOCKET_CLOSE:
+            socket_close(agent, out.socket);
+            break;
+        case ROAM_OUTPUT_ROUTE_WATCH:
+            watch(agent, &out.remote.ip, true);
+            route = route_to(agent, &out.remote.ip);
+            roam_ua_route(agent->ua, world->now, &route);
+            break;
+        case ROAM_OUTPUT_ROUTE_UNWATCH:
+            watch(agent, &out.remote.ip, false);
+            break;
+        case ROAM_OUTPUT_RESOLVE:
+            roam_ua_resolved(agent->ua, world->now, out.query, NULL, 0);
+            break;
+        case ROAM_OUTPUT_EVENT:
+            hear(agent, &out.event);
+            break;
+        }
+    }
+}
+
+sim_node *world_agent(sim_world *world, const char *name, const roam_ua_config *config)
+{
+    roam_ua_config standard;
+    if (!config) {
+        roam_ua_config_default(&standard);
+        config = &standard;
+    }
+    sim_node *node = new_node(world, SIM_AGENT, name);
+    roam_ua_config own = *config;
+    seed_of(world, own.seed);
+    own.route_answers = true;
+    node->ua = roam_ua_new(&own);
+    assert(node->ua);
+    roam_ua_advance(node->ua, world->now);
+    return node;
+}
+
+void world_set_addrs(sim_node *agent, const char *const *addrs)
+{
+    roam_net_route routes[WORLD_MAX_WATCHES];
+    agent->naddrs = 0;
+    for (; *addrs; addrs++) {
+        assert(agent->naddrs < WORLD_MAX_ADDRS);
+        size_t i = agent->naddrs++;
+        roam_ip ip = sim_ip(*addrs);
+        agent->addrs[i] = (roam_net_addr){.ip = ip,
+                                          .prefix = ip.family == 4 ? 24 : 64,
+                                          .link = ip.bytes[ip.family == 4 ? 2 : 7] + 1u,
+                                          .metric = (uint32_t)(i + 1) * 100};
+    }
+    for (size_t i = 0; i < agent->nwatches; i++)
+        routes[i] = route_to(agent, &agent->watches[i]);
+    roam_network network = {agent->addrs, agent->naddrs, routes, agent->nwatches};
+    roam_network_update(agent->ua, agent->world->now, &network);
+    world_flush(agent);
+}
+
+/* ---- servers and peers ---- */
+
+static void on_other_send(void *user, uint32_t socket, const roam_addr *remote, roam_span bytes)
+{
+    node_send(user, socket, remote, bytes);
+}
+
+sim_node *world_server(sim_world *world, const char *addr, const roam_testserver_config *config, const char *const *users)
+{
+    sim_node *node = new_node(world, SIM_SERVER, "server");
+    roam_testserver_config own = config ? *config : (roam_testserver_config){0};
+    roam_testserver_host host = {.send = on_other_send, .user = node};
+    seed_of(world, own.seed);
+    node->server = mem_new(&world->mem, roam_testserver);
+    node->local = sim_addr(addr);
+    uint32_t socket = ++world->next_socket;
+    bool ok = node->server && testserver_init(node->server, &own, &host) == 0 && socket_open(node, socket, &node->local) == 0 &&
+              testserver_add_path(node->server, socket, &node->local) == 0 && testserver_add_domain(node->server, "example.com") == 0;
+    for (; ok && users && *users; users++) {
+        char name[64];
+        const char *colon = strchr(*users, ':');
+        size_t len = colon ? (size_t)(colon - *users) : strlen(*users);
+        memcpy(name, *users, len);
+        name[len] = '\0';
+        ok = testserver_add_user(node->server, name, colon ? colon + 1 : NULL) == 0;
+    }
+    assert(ok);
+    return node;
+}
+
+static int on_open_rtp(void *user, uint32_t *socket, roam_addr *local)
+{
+    sim_node *node = user;
+    *socket = ++node->world->next_socket;
+    *local = (roam_addr){node->local.ip, 0};
+    return socket_open(node, *socket, local);
+}
+
+static void on_close_rtp(void *user, uint32_t socket)
+{
+    socket_close(user, socket);
+}
+
+sim_node *world_peer(sim_world *world, const char *addr, const roam_peer_config *config)
+{
+    sim_node *node = new_node(world, SIM_PEER, config->user);
+    roam_peer_config own = *config;
+    roam_peer_host host = {.send = on_other_send, .open_rtp = on_open_rtp, .close_rtp = on_close_rtp, .user = node};
+    seed_of(world, own.seed);
+    node->local = sim_addr(addr);
+    own.socket = ++world->next_socket;
+    own.local = node->local;
+    node->peer = mem_new(&world->mem, roam_peer);
+    bool ok = node->peer && socket_open(node, own.socket, &node->local) == 0 && peer_init(node->peer, &own, &host) == 0;
+    assert(ok);
+    (void)ok;
+    return node;
+}
+
+/* ---- time ---- */
+
+static roam_time node_deadline(const sim_node *node)
+{
+    switch (node->type) {
+    case SIM_AGENT:
+        return roam_ua_deadline(node->ua);
+    case SIM_SERVER:
+        return testserver_deadline(node->server);
+    case SIM_PEER:
+        return peer_deadline(node->peer);
+    }
+    return ROAM_NEVER;
+}
+
+static void node_advance(sim_node *node)
+{
+    roam_time now = node->world->now;
+    switch (node->type) {
+    case SIM_AGENT:
+        roam_ua_advance(node->ua, now);
+        world_flush(node);
+        break;
+    case SIM_SERVER:
+        testserver_advance(node->server, now);
+        break;
+    case SIM_PEER:
+        peer_advance(node->peer, now);
+        break;
+    }
+}
+
+void world_run_until(sim_world *world, roam_time until)
+{
+    for (;;) {
+        roam_time next = timers_deadline(&world->packets);
+        list_each(node, &world->nodes, sim_node, node)
+            if (node_deadline(node) < next)
+                next = node_deadline(node);
+        if (next > until)
+            break;
+        if (next > world->now)
+            world->now = next;
+        list_each(node, &world->nodes, sim_node, node)
+            if (node_deadline(node) <= world->now)
+                node_advance(node);
+        roam_timer *timer;
+        while ((timer = timers_pop_due(&world->packets, world->now)))
+            timer->fire(timer);
+    }
+    world->now = until;
+    list_each(node, &world->nodes, sim_node, node)
+        node_advance(node);
+}
+
+void world_run(sim_world *world, roam_time duration)
+{
+    world_run_until(world, world->now + duration);
+}
+
+/* ---- what was heard ---- */
+
+const roam_event *world_last(const sim_node *agent, roam_event_type type)
+{
+    for (size_t i = agent->heard.n; i > 0; i--)
+        if (agent->heard.events[i - 1].type == type)
+            return &agent->heard.events[i - 1];
+    return NULL;
+}
+
+size_t world_count(const sim_node *agent, roam_event_type type)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < agent->heard.n; i++)
+        n += agent->heard.events[i].type == type;
+    return n;
+}
+
+const roam_event *world_progress(const sim_node *agent, roam_ip_change_op op, roam_call_id call)
+{
+    for (size_t i = agent->heard.n; i > 0; i--) {
+        const roam_event *e = &agent->heard.events[i - 1];
+        if (e->type == ROAM_EVENT_IP_CHANGE_PROGRESS && e->op == op && e->call == call)
+            return e;
+    }
+    return NULL;
+}
+
+void world_forget(sim_node *agent)
+{
+    agent->heard.n = 0;
+}

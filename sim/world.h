@@ -1,0 +1,105 @@
+/* A world of real cores under virtual time: agents, a registrar and proxy, peers, and the network between them. The same seed gives the same run.
+ *
+ * The network is one plain: every address reaches every other after `delay`, unless something in between says otherwise (an address that its node does not
+ * have, a blocked pair). Agents see it as a device would: through pictures of their addresses and through route answers. */
+#ifndef ROAM_SIM_WORLD_H
+#define ROAM_SIM_WORLD_H
+
+#include "base/env.h"
+#include "roam/core.h"
+
+#define WORLD_MAX_ADDRS 8u
+#define WORLD_MAX_WATCHES 64u
+
+typedef struct sim_world sim_world;
+typedef struct sim_node sim_node;
+
+typedef enum sim_node_type { SIM_AGENT, SIM_SERVER, SIM_PEER } sim_node_type;
+
+struct roam_testserver;
+struct roam_peer;
+
+/* What an agent's application heard, in order. */
+typedef struct sim_heard {
+    roam_event *events;
+    size_t n, cap;
+} sim_heard;
+
+struct sim_node {
+    roam_list node;
+    sim_world *world;
+    sim_node_type type;
+    char name[16];
+    roam_addr local; /* server, peer: where SIP is received */
+    /* agent */
+    roam_ua *ua;
+    roam_net_addr addrs[WORLD_MAX_ADDRS];
+    size_t naddrs;
+    roam_ip watches[WORLD_MAX_WATCHES];
+    size_t nwatches;
+    sim_heard heard;
+    /* others; of testbed/server.h and testbed/peer.h */
+    struct roam_testserver *server;
+    struct roam_peer *peer;
+};
+
+/* A datagram on its way, seen by a tap. */
+typedef struct sim_packet {
+    roam_timer timer;
+    sim_world *world;
+    roam_addr from, to;
+    sim_node *sender;
+    size_t len;
+    char bytes[];
+} sim_packet;
+
+struct sim_world {
+    roam_mem mem;
+    roam_random random;
+    roam_time now;
+    roam_time delay;         /* one way */
+    uint32_t loss_ppm;
+    roam_timers packets;
+    roam_list nodes;
+    roam_list sockets;
+    uint32_t next_socket;
+    uint16_t next_port;
+    uint64_t hash;           /* of all that was sent: two runs of a seed agree in it */
+    uint64_t sent, lost, unreachable;
+    uint64_t from_dead;      /* violation: sent from an address that its node does not have */
+    /* Sees each packet as it is sent; returns false to lose it. May be NULL. */
+    bool (*tap)(void *user, const sim_packet *packet);
+    void *user;
+};
+
+int world_init(sim_world *world, uint64_t seed, roam_time delay);
+void world_free(sim_world *world);
+
+/* "10.0.0.1" and "10.0.0.1:5060" for tests that read well; abort on nonsense. */
+roam_ip sim_ip(const char *text);
+roam_addr sim_addr(const char *text);
+
+/* `config` may be NULL. Addresses come with world_set_addrs. */
+sim_node *world_agent(sim_world *world, const char *name, const roam_ua_config *config);
+/* The device's addresses, the first one carries the default route; NULL ends the list. Tells the agent, as a monitor would. */
+void world_set_addrs(sim_node *agent, const char *const *addrs);
+/* `users`: "alice:secret", NULL at the end. */
+struct roam_testserver_config;
+sim_node *world_server(sim_world *world, const char *addr, const struct roam_testserver_config *config, const char *const *users);
+struct roam_peer_config;
+sim_node *world_peer(sim_world *world, const char *addr, const struct roam_peer_config *config);
+
+/* Runs until `until` (absolute), or for a while. */
+void world_run_until(sim_world *world, roam_time until);
+void world_run(sim_world *world, roam_time duration);
+/* Carries out what a command of the test caused. Call it after commands given to an agent between runs. */
+void world_flush(sim_node *agent);
+
+/* The last event of that type, NULL: none. */
+const roam_event *world_last(const sim_node *agent, roam_event_type type);
+size_t world_count(const sim_node *agent, roam_event_type type);
+/* The last progress event with this op for that call (0: an account). */
+const roam_event *world_progress(const sim_node *agent, roam_ip_change_op op, roam_call_id call);
+void world_forget(sim_node *agent); /* what was heard so far */
+
+#endif
