@@ -13,10 +13,6 @@
 #include "edge/resolve.h"
 #include "edge/udp.h"
 
-#ifndef ROAM_VERSION
-#define ROAM_VERSION "0.1.0"
-#endif
-
 typedef struct roam_posted {
     struct roam_posted *next;
     void (*fn)(void *user, roam_agent *agent);

@@ -178,7 +178,10 @@ static void node_send(sim_node *sender, uint32_t socket, const roam_addr *to, ro
         mem_free(&world->mem, p);
         return;
     }
-    timer_arm(&world->packets, &p->timer, world->now + world->delay);
+    /* The wire of the device is long, the one between servers short: a round trip is from the agent to its first hop and back. */
+    sim_socket *receiver = socket_at(world, to);
+    bool far = sender->type == SIM_AGENT || (receiver && receiver->owner->type == SIM_AGENT);
+    timer_arm(&world->packets, &p->timer, world->now + (far ? world->delay : 0));
 }
 
 static void deliver(roam_timer *timer)

@@ -1,6 +1,6 @@
 /* A world of real cores under virtual time: agents, a registrar and proxy, peers, and the network between them. The same seed gives the same run.
  *
- * The network is one plain: every address reaches every other after `delay`, unless something in between says otherwise (an address that its node does not
+ * The network is one plain: an agent reaches every address after `delay`, servers and peers reach each other at once, unless something in between says otherwise (an address that its node does not
  * have, a blocked pair). Agents see it as a device would: through pictures of their addresses and through route answers. */
 #ifndef ROAM_SIM_WORLD_H
 #define ROAM_SIM_WORLD_H

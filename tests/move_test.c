@@ -636,8 +636,10 @@ static void test_shutdown(void **state)
     scene_free(s);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    if (argc > 1) /* one test by its name */
+        cmocka_set_test_filter(argv[1]);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_registers),        cmocka_unit_test(test_wrong_password),   cmocka_unit_test(test_call_hold_bye),
         cmocka_unit_test(test_break_before_make), cmocka_unit_test(test_make_before_break), cmocka_unit_test(test_irrelevant_address),

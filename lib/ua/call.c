@@ -71,7 +71,8 @@ static void send_event(roam_call *call, roam_event_type type, int code, int stat
                         .link = call->link,
                         .sip_code = code,
                         .status = status,
-                        .epoch = ua_epoch(call->ua)};
+                        .epoch = ua_epoch(call->ua),
+                        .media = call->last_media};
     if (flow_usable(call->flow))
         event.local = call->flow->path->local;
     ua_event(call->ua, &event, why);
@@ -210,6 +211,8 @@ void call_end(roam_call *call, int code, const char *why)
     if (call->uas && (call->state == ROAM_CALL_INCOMING || call->state == ROAM_CALL_CONFIRMED))
         server_txn_respond(call->uas, 487, SPAN(""));
     detach_transactions(call);
+    if (call->stream)
+        stream_stats(call->stream, &call->last_media);
     call_media_stop(call);
     move_cancel(&call->move);
     dialog_set_state(&call->dialog, DIALOG_ENDED, why);
@@ -378,10 +381,12 @@ static void run(roam_work *work)
     roam_call *call = container_of(work, roam_call, work);
     if (call->state == ROAM_CALL_ENDED)
         return;
+    call_media_drop_dead(call);
     bool path = call_keep_path(call);
     if (call->state == ROAM_CALL_ENDED || hangs_up_on_move(call))
         return;
-    call_media_path_check(call);
+    if (call->state != ROAM_CALL_DISCONNECTING)
+        call_media_run(call);
     switch (call->state) {
     case ROAM_CALL_CALLING:
     case ROAM_CALL_EARLY:

@@ -32,6 +32,7 @@ typedef struct roam_call_leg {
     uint16_t rtp_port, rtcp_port;
     unsigned attempts;
     bool in_stream;
+    bool sent, heard; /* a packet left from it, or came on it */
     roam_time retire_at;
 } roam_call_leg;
 
@@ -59,6 +60,7 @@ typedef struct roam_call {
     bool outgoing;
     roam_call_state state;
     roam_link_state link;
+    roam_media_stats last_media; /* of the stream that call_end stopped */
     int last_status;
     roam_time since;
     roam_work work;
@@ -180,10 +182,12 @@ void call_local_of(const roam_call_leg *leg, roam_session_local *out);
 void call_media_apply(roam_call *call);
 /* The peer knows this leg now (2xx): send from it, let the others go. */
 void call_leg_told(roam_call *call, uint32_t rtp_socket);
+void call_media_progress(roam_call *call);
 void call_media_stop(roam_call *call);
 bool call_socket_opened(roam_ua *ua, uint32_t socket, int err, const roam_addr *local);
 bool call_media_receive(roam_ua *ua, uint32_t socket, const roam_addr *from, roam_span bytes);
-void call_media_path_check(roam_call *call); /* legs whose address left the device */
+void call_media_drop_dead(roam_call *call);
+void call_media_run(roam_call *call);
 void call_set_audio(roam_call *call, roam_audio_source *source, bool set_source, roam_audio_sink *sink, bool set_sink);
 
 #endif

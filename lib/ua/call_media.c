@@ -146,21 +146,34 @@ static void media_event(roam_call *call, roam_event_type type, const char *why, 
     ua_event(call->ua, &event, why);
 }
 
+/* Packets on a leg that the move brought: what the application is told as uplink and downlink. */
+void call_media_progress(roam_call *call)
+{
+    for (size_t i = 0; i < CALL_MAX_LEGS; i++) {
+        const roam_call_leg *leg = &call->legs[i];
+        if (!leg->in_stream || leg->rtp_socket == call->move_leg)
+            continue;
+        if (leg->sent && leg->rtp_socket == stream_sending_leg(call->stream))
+            move_uplink(&call->move);
+        if (leg->heard)
+            move_downlink(&call->move);
+    }
+}
+
 static void on_stream_event(void *user, roam_stream *stream, const roam_stream_event *e)
 {
     roam_call *call = user;
+    roam_call_leg *leg = call_leg_by_rtp(call, e->leg);
     roam_event event;
     (void)stream;
     switch (e->type) {
     case STREAM_SENT:
-        if (move_active(&call->move) && e->leg == stream_sending_leg(call->stream) && e->leg != call->told.leg)
-            move_uplink(&call->move);
-        else if (move_active(&call->move) && e->leg == stream_sending_leg(call->stream))
-            move_uplink(&call->move);
-        break;
     case STREAM_RECEIVED:
-        if (e->leg == stream_sending_leg(call->stream) || e->leg == call->telling.leg || e->leg == call->told.leg)
-            move_downlink(&call->move);
+        if (leg) {
+            leg->sent |= e->type == STREAM_SENT;
+            leg->heard |= e->type == STREAM_RECEIVED;
+        }
+        call_media_progress(call);
         break;
     case STREAM_DTMF:
         event = (roam_event){.type = ROAM_EVENT_CALL_DTMF,
@@ -329,17 +342,19 @@ roam_call_leg *call_keep_leg(roam_call *call)
     return NULL;
 }
 
-/* A leg whose address left the device sends nothing any more; the wanted one, as soon as it is up, takes over at once. */
-void call_media_path_check(roam_call *call)
+/* Nothing is sent from an address that left the device. */
+void call_media_drop_dead(roam_call *call)
 {
-    roam_ua *ua = call->ua;
     for (size_t i = 0; i < CALL_MAX_LEGS; i++) {
         roam_call_leg *leg = &call->legs[i];
-        if (leg->state != LEG_NONE && !net_alive(ua, &leg->ip))
+        if (leg->state != LEG_NONE && !net_alive(call->ua, &leg->ip))
             leg_drop(call, leg, "address left the device");
     }
-    if (call->state == ROAM_CALL_DISCONNECTING || call->state == ROAM_CALL_ENDED)
-        return;
+}
+
+/* The wanted leg, as soon as it is up, takes over at once where the one that sends is gone. */
+void call_media_run(roam_call *call)
+{
     roam_call_leg *wanted = call_keep_leg(call);
     if (!wanted || !call->stream)
         return;

@@ -55,6 +55,7 @@ void call_move_begin(roam_call *call, const roam_addr *local, bool old_alive, co
     if (call->refresh == REFRESH_WAIT || call->refresh == REFRESH_REFUSED)
         call_refresh_set_state(call, REFRESH_IDLE, "path changed");
     call->refresh_failures = 0;
+    call_media_progress(call); /* media is never late: a second change may find it on its leg already */
 }
 
 static bool differs(const roam_call *call, const roam_call_leg *wanted)

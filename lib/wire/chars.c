@@ -1,7 +1,7 @@
 /* Character classes, and the pieces of grammar that several headers share. */
 #include "wire/chars.h"
 
-static const char *scan_ip4(const char *p, const char *end, roam_ip *ip);
+static const char *scan_ip4(const char *base, const char *p, const char *end, roam_ip *ip);
 static bool scan_ip6(roam_span text, roam_ip *ip);
 
 /* Bits as in chars.h; tests/uri_test.c holds each against the characters that the RFC lists. */
@@ -70,7 +70,7 @@ const char *scan_host(const char *base, const char *p, const char *end, roam_spa
         *host = span_between(p + 1, close);
         return scan_ip6(*host, ip) ? close + 1 : NULL;
     }
-    if (ascii_is_digit(*p) && (stop = scan_ip4(p, end, ip)) != NULL && (stop == end || !char_is(*stop, CHAR_HOST))) {
+    if (ascii_is_digit(*p) && (stop = scan_ip4(base, p, end, ip)) != NULL && (stop == end || !char_is(*stop, CHAR_HOST))) {
         *host = span_between(p, stop);
         return stop;
     }
@@ -136,15 +136,18 @@ bool params_valid(const char *base, const char *p, const char *end, roam_span *t
 
 /* Four decimal numbers: the byte after them, or NULL. The common case of every message, so it is not left to the general
  * parser. A leading zero is refused: 010 is octal to some readers. */
-static const char *scan_ip4(const char *p, const char *end, roam_ip *ip)
+static const char *scan_ip4(const char *base, const char *p, const char *end, roam_ip *ip)
 {
     uint8_t found[4];
-    char copy[16] = {0};
     const char *start = p;
-    bool near_end = end - p < 16; /* else the longest address and what follows it can be read unchecked */
-    if (near_end) {
-        memcpy(copy, p, (size_t)(end - p));
-        p = copy;
+    char copy[32] = {0};
+    if (end - p < 16) { /* then read from where a NUL follows: the longest address is 15 long */
+        size_t len = (size_t)(end - p);
+        if (end - base >= 16)
+            memcpy(copy, end - 16, 16);
+        else
+            memcpy(copy + 16 - len, p, len);
+        p = copy + 16 - len;
     }
     const char *first = p;
     for (unsigned i = 0; i < 4; i++) {
@@ -187,7 +190,7 @@ static bool scan_ip6(roam_span text, roam_ip *ip)
             continue;
         roam_span tail = span_make(text.ptr + i + 3, text.len - i - 3);
         roam_ip embedded;
-        if (scan_ip4(tail.ptr, tail.ptr + tail.len, &embedded) != tail.ptr + tail.len)
+        if (scan_ip4(tail.ptr, tail.ptr, tail.ptr + tail.len, &embedded) != tail.ptr + tail.len)
             return false;
         memcpy(fixed, text.ptr, i + 2);
         memcpy(fixed + i + 2, tail.ptr, tail.len);

@@ -39,9 +39,19 @@ static inline bool char_is(char c, unsigned classes)
     return (char_classes[(uint8_t)c] & classes) != 0;
 }
 
-/* The first byte at or after `p` that is of none of these classes, or `end`. */
+/* The first byte at or after `p` that is of none of these classes, or `end`. For what is short. */
 static inline const char *skip_class(const char *p, const char *end, unsigned classes)
 {
+    for (; end - p >= 4; p += 4) {
+        if (!char_is(p[0], classes))
+            return p;
+        if (!char_is(p[1], classes))
+            return p + 1;
+        if (!char_is(p[2], classes))
+            return p + 2;
+        if (!char_is(p[3], classes))
+            return p + 3;
+    }
     while (p < end && char_is(*p, classes))
         p++;
     return p;
@@ -77,7 +87,9 @@ static inline const char *skip_run(const char *base, const char *p, const char *
 
 static inline const char *skip_lws(const char *p, const char *end)
 {
-    return skip_class(p, end, CHAR_LWS);
+    while (p < end && char_is(*p, CHAR_LWS))
+        p++;
+    return p;
 }
 
 /* As skip_run, with %HH taken for one character; stops at an escape that is none. */

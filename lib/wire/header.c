@@ -112,11 +112,13 @@ bool message_seconds(const roam_message *m, roam_header_id id, uint32_t *out)
 
 bool message_has_body_type(const roam_message *m, roam_span type)
 {
+    if (!m->body.len || !message_has(m, HEADER_CONTENT_TYPE))
+        return false;
     roam_span value = message_value(m, HEADER_CONTENT_TYPE), subtype;
     roam_span wanted = span_cut(type, '/', &subtype);
     const char *p = value.ptr, *end = span_end(value);
     const char *stop = skip_class(p, end, CHAR_TOKEN);
-    if (!m->body.len || !span_ieq(span_between(p, stop), wanted))
+    if (!span_ieq(span_between(p, stop), wanted))
         return false;
     p = skip_lws(stop, end);
     if (p == end || *p != '/')

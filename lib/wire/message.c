@@ -110,10 +110,12 @@ static void parse_status_line(roam_message *m, roam_span line)
 static const char *parse_headers(roam_message *m, const char *p, const char *end)
 {
     while (p < end) {
-        if (*p == '\n')
-            return p + 1;
-        if (*p == '\r' && end - p > 1 && p[1] == '\n')
-            return p + 2;
+        if ((uint8_t)*p < ' ') { /* the empty line? */
+            if (*p == '\n')
+                return p + 1;
+            if (*p == '\r' && end - p > 1 && p[1] == '\n')
+                return p + 2;
+        }
         roam_line line;
         if (!scan_line(p, end, &line))
             break;
@@ -132,8 +134,9 @@ static bool scan_line(const char *p, const char *end, roam_line *line)
     *line = (roam_line){0};
 #ifdef ROAM_SCAN_SSE2
     const __m128i lf = _mm_set1_epi8('\n'), comma = _mm_set1_epi8(',');
+    const char *stop = end - p >= 16 ? end - 15 : p; /* no load from here on */
     unsigned commas = 0;
-    while (end - p >= 16) {
+    while (p < stop) {
         __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)p);
         unsigned ends = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(bytes, lf));
         unsigned here = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(bytes, comma));

@@ -13,7 +13,7 @@ int name_addr_parse(roam_span value, roam_name_addr *out)
     out->wildcard = false;
     const char *p = scan_address(value.ptr, end, out);
     if (!p || out->wildcard) {
-        memset(&out->uri, 0, sizeof out->uri);
+        uri_clear(&out->uri);
         return p ? ROAM_OK : ROAM_ESYNTAX;
     }
     int err = uri_parse(out->uri_text, &out->uri);

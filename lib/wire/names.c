@@ -1,13 +1,7 @@
 /* Names on the wire: header fields, methods, reason phrases. */
 #include "wire/names.h"
-#include "wire/chars.h"
 
-typedef struct roam_header_name {
-    char lower[24]; /* "call-id", then NUL */
-    size_t len;
-} roam_header_name;
-
-static const roam_header_name names[HEADER_COUNT] = {
+const roam_header_name header_names[HEADER_COUNT] = {
     [HEADER_OTHER] = {"", 0},
     [HEADER_VIA] = {"via", 3},
     [HEADER_FROM] = {"from", 4},
@@ -106,7 +100,7 @@ const roam_span header_prefixes[HEADER_COUNT] = {
 };
 
 /* Compact forms (RFC 3261 7.3.3 and the registry of IANA). */
-static const uint8_t compact[26] = {
+const uint8_t header_compact[26] = {
     ['b' - 'a'] = HEADER_REFERRED_BY,
     ['c' - 'a'] = HEADER_CONTENT_TYPE,
     ['e' - 'a'] = HEADER_CONTENT_ENCODING,
@@ -125,9 +119,7 @@ static const uint8_t compact[26] = {
 
 /* A hash of first and last character and length that no two of our names share. A new name may need new factors:
  * tests/message_test.c looks every name up. */
-#define NAME_SLOTS 128u
-#define NAME_SLOT(first, last, len) (((first)*97 + (last)*7 + (len)) % NAME_SLOTS)
-static const uint8_t slots[NAME_SLOTS] = {
+const uint8_t header_slots[HEADER_SLOTS] = {
     [1] = HEADER_RECORD_ROUTE, [5] = HEADER_PROXY_AUTHORIZATION, [7] = HEADER_ALLOW, [11] = HEADER_USER_AGENT,
     [12] = HEADER_REFERRED_BY, [22] = HEADER_MIN_SE, [24] = HEADER_CONTENT_DISPOSITION, [28] = HEADER_UNSUPPORTED,
     [30] = HEADER_CSEQ, [35] = HEADER_RACK, [37] = HEADER_FROM, [43] = HEADER_DATE, [54] = HEADER_CONTACT,
@@ -161,7 +153,7 @@ static const roam_span methods[] = {
 
 /* Setting bit 5 folds the case of letters and leaves '-' alone, but would make one of CR too: a byte that is no letter
  * (bit 6 clear) must have had it. */
-static bool name_is(const char *name, size_t len, const char *lower)
+bool header_name_is(const char *name, size_t len, const char *lower)
 {
     unsigned differ = 0;
     for (size_t i = 0; i < len; i++) {
@@ -169,31 +161,6 @@ static bool name_is(const char *name, size_t len, const char *lower)
         differ |= ((c | 0x20u) ^ (uint8_t)lower[i]) | (~(c | c >> 1) & 0x20u);
     }
     return differ == 0;
-}
-
-roam_header_id header_id_of(const char *name, size_t len, const char *end)
-{
-    if (len < 2) {
-        unsigned letter = len ? ((uint8_t)name[0] | 0x20u) - 'a' : 26;
-        return letter < 26 ? (roam_header_id)compact[letter] : HEADER_OTHER;
-    }
-    unsigned id = slots[NAME_SLOT((uint8_t)name[0] | 0x20u, (uint8_t)name[len - 1] | 0x20u, (unsigned)len)];
-    const roam_header_name *known = &names[id];
-    if (known->len != len)
-        return HEADER_OTHER;
-#ifdef ROAM_SCAN_SSE2
-    if (len <= 16 && end - name >= 16) { /* name_is for sixteen bytes at once; what follows the name is masked out */
-        const __m128i fold = _mm_set1_epi8(0x20);
-        __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)name);
-        __m128i same = _mm_cmpeq_epi8(_mm_or_si128(bytes, fold), _mm_loadu_si128((const __m128i *)(const void *)known->lower));
-        __m128i cr = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('\r'));
-        unsigned equal = (unsigned)_mm_movemask_epi8(_mm_andnot_si128(cr, same));
-        return (~equal & ((1u << len) - 1)) == 0 ? (roam_header_id)id : HEADER_OTHER;
-    }
-#else
-    (void)end;
-#endif
-    return name_is(name, len, known->lower) ? (roam_header_id)id : HEADER_OTHER;
 }
 
 roam_span header_alias(roam_span name)

@@ -14,10 +14,19 @@ static bool params_equal(const roam_uri *a, const roam_uri *b);
 static bool headers_equal(roam_span a, roam_span b);
 static bool tel_equal(const roam_uri *a, const roam_uri *b);
 
+void uri_clear(roam_uri *uri)
+{
+    const roam_span none = {NULL, 0};
+    uri->scheme = URI_SIP;
+    uri->text = uri->scheme_name = uri->user = uri->password = uri->host = uri->params = uri->headers = none;
+    uri->ip = (roam_ip){0};
+    uri->port = 0;
+}
+
 int uri_parse(roam_span text, roam_uri *out)
 {
     const char *p = text.ptr, *end = span_end(text);
-    memset(out, 0, sizeof *out);
+    uri_clear(out);
     out->text = text;
     if (text.len > ROAM_MAX_URI)
         return ROAM_ELIMIT;

@@ -19,6 +19,9 @@ typedef struct roam_uri {
     roam_span headers;     /* without the leading '?' */
 } roam_uri;
 
+/* No URI: everything empty (ip: only its family is meant). */
+void uri_clear(roam_uri *uri);
+
 /* The whole span must be one URI. ROAM_ESYNTAX when it is not, ROAM_ELIMIT above ROAM_MAX_URI. URI_OTHER keeps only text and scheme_name. */
 int uri_parse(roam_span text, roam_uri *out);
 

@@ -8,7 +8,11 @@ static bool take_param(roam_via *via, roam_span name, roam_span value);
 int via_parse(roam_span value, roam_via *out)
 {
     const char *p = value.ptr, *end = span_end(value);
-    memset(out, 0, sizeof *out);
+    const roam_span none = {NULL, 0};
+    out->transport = out->host = out->branch = out->params = out->received_text = none;
+    out->ip = out->received = (roam_ip){0};
+    out->port = out->rport = 0;
+    out->has_rport = false;
     p = scan_protocol(p, end, out);
     if (!p)
         return ROAM_ESYNTAX;
