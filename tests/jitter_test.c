@@ -136,7 +136,7 @@ static void fades_out(void **state)
     (void)state;
     begin(40, 200);
     for (uint32_t i = 0; i < 50; i++) {
-        put(i * FRAME);
+        put_tone(i * FRAME, 437, FRAME);
         (void)play();
     }
     const size_t gap = nheard;
@@ -151,15 +151,55 @@ static void fades_out(void **state)
     for (size_t i = gap + 40 * 8 + 60 * 8 + FRAME; i < nheard; i++)
         assert_int_equal(heard[i], 0);
     assert_int_equal(j->state, JITTER_EMPTY);
-    for (uint32_t i = 200; i < 220; i++) {
-        put(i * FRAME);
+    for (uint32_t i = 201; i < 220; i++) {
+        put_tone(i * FRAME, 437, FRAME);
         (void)play();
     }
-    const int natural = (int)(8000 * 2 * sin(3.14159265358979 * 400 / 8000));
+    const int natural = (int)(8000 * 2 * sin(3.14159265358979 * 437 / 8000));
     for (size_t i = gap - FRAME; i < nheard; i++)
         assert_true(abs(heard[i] - heard[i - 1]) < natural * 7 / 5);
     assert_true(abs(heard[nheard - 12]) + abs(heard[nheard - 7]) > 5000);
     end();
+}
+
+/* Packets lost in a row, more than wait in the buffer: the waiting counts toward the hole, so exactly the lost ones are made up and the delay is what it was. */
+static void waiting_counts(void **state)
+{
+    (void)state;
+    begin(40, 200);
+    size_t concealed = 0;
+    for (uint32_t i = 0; i < 300; i++) {
+        if (i % 100 < 95 || i < 100)
+            assert_int_equal(put(i * FRAME), ROAM_OK);
+        concealed += play() == FRAME_CONCEALED;
+        if (i == 102 || i == 102 + 5 || i == 299)
+            assert_int_equal(j->npackets, i == 299 ? 0 : 1);
+    }
+    assert_int_equal(concealed, 5 + 4); /* of the last five, one is still to come */
+    assert_int_equal(j->late + j->discarded, 0);
+    end();
+}
+
+/* The first made sample follows the last good one also where the sound grows, and repeats differ from it: a sine that doubles within a period. */
+static void begins_without_a_seam(void **state)
+{
+    (void)state;
+    for (double hz = 75; hz < 190; hz += 23) {
+        int16_t past[400], made[FRAME];
+        int natural = 0;
+        for (int i = 0; i < 400; i++) {
+            double grown = 120 * pow(2, i * hz / 8000 * 0.7);
+            past[i] = (int16_t)lrint((grown < 16000 ? grown : 16000) * cos(6.283185307179586 * hz * (i - 399) / 8000));
+            if (i && abs(past[i] - past[i - 1]) > natural)
+                natural = abs(past[i] - past[i - 1]);
+        }
+        roam_conceal c;
+        conceal_init(&c, 8000);
+        conceal_make(&c, past + 400, made, FRAME, false);
+        assert_true(abs(made[0] - past[399]) <= natural);
+        for (int i = 1; i < FRAME; i++)
+            assert_true(abs(made[i] - made[i - 1]) <= natural * 2);
+    }
 }
 
 /* Late packets are counted and do not play: one whose frame is over. */
@@ -326,6 +366,7 @@ int main(void)
         cmocka_unit_test(puts_in_order),      cmocka_unit_test(gathers_first),   cmocka_unit_test(conceals_one),
         cmocka_unit_test(fades_out),          cmocka_unit_test(late_is_counted), cmocka_unit_test(other_packet_times),
         cmocka_unit_test(stays_bounded),      cmocka_unit_test(timestamps_jump), cmocka_unit_test(clocks_differ),
+        cmocka_unit_test(waiting_counts),     cmocka_unit_test(begins_without_a_seam),
         cmocka_unit_test(quiet_is_no_loss),   cmocka_unit_test(shifts_by_a_period),
     };
     return cmocka_run_group_tests_name("jitter", tests, NULL, NULL);

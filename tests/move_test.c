@@ -289,11 +289,16 @@ static void test_make_before_break(void **state)
     roam_media_stats after = call_of(s, id).media;
     assert_int_equal(after.packets_lost, before.packets_lost);
     assert_int_equal(after.frames_concealed, before.frames_concealed);
-    /* The strict peer refused nothing and missed nothing: its log holds every sequence number up to the last. */
+    /* The strict peer takes only the source that was signalled last: what it accepted holds every sequence number, once. */
     const roam_audio *audio = &peer_leg(s->callee->peer, 1)->audio;
-    assert_int_equal(audio->refused, 0);
-    for (size_t i = 1; i < audio->nlog; i++)
-        assert_int_equal((uint16_t)(audio->log[i].sequence - audio->log[i - 1].sequence), 1);
+    int32_t last = -1;
+    for (size_t i = 0; i < audio->nlog; i++)
+        if (audio->log[i].accepted) {
+            if (last >= 0)
+                assert_int_equal(audio->log[i].sequence, (uint16_t)(last + 1));
+            last = audio->log[i].sequence;
+        }
+    assert_in_range(audio->refused, 1, 12); /* the copies of one round trip */
     const roam_event *call = world_progress(s->agent, ROAM_IP_CHANGE_RECOVERED, id);
     assert_non_null(call);
     assert_true(call->report.make_before_break);

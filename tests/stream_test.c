@@ -442,6 +442,8 @@ static void dtmf_on_the_wire(void **state)
         assert_int_equal(seen[at].timestamp, timestamp + 7 * 160);
         assert_int_equal(seen[at].marker, 0);
     }
+    /* The audio that is not sent meanwhile is not missed at the other side. */
+    assert_int_equal(stats_of(1).frames_concealed, 0);
     end();
 }
 
@@ -556,7 +558,7 @@ static void delay_jumps(void **state)
     net_run(&world, ROAM_SECONDS(8));
     assert_int_equal(stats_of(1).packets_lost, 0);
     assert_in_range(stats_of(1).frames_concealed, concealed, concealed + 8);
-    assert_true(jitter_delay_ms(world.sides[1].stream->jitter) <= 200);
+    assert_true(jitter_delay_ms(world.sides[1].stream->jitter) <= 75); /* was 190 at first */
     assert_tone(&world.sides[1], 80000, 8000, 440);
     end();
 }

@@ -105,10 +105,16 @@ int stream_send_from(roam_stream *s, uint32_t rtp_socket)
     if (s->sending == rtp_socket)
         return ROAM_OK;
     s->sending = rtp_socket;
+    s->doubled = 0;
     trace_note(&s->env->trace, "stream", s->id, "sends from another leg");
     if (s->started)
         stream_rtcp_now(s, false);
     return ROAM_OK;
+}
+
+void stream_double_on(roam_stream *s, uint32_t rtp_socket)
+{
+    s->doubled = rtp_socket == s->sending ? 0 : rtp_socket;
 }
 
 uint32_t stream_sending_leg(const roam_stream *s)

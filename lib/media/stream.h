@@ -62,6 +62,9 @@ void stream_remove_leg(roam_stream *s, uint32_t rtp_socket);
 /* Sends from this leg from the next packet on; sends RTCP at once (handover.md, Media). */
 int stream_send_from(roam_stream *s, uint32_t rtp_socket);
 uint32_t stream_sending_leg(const roam_stream *s); /* 0: none */
+/* Sends each packet from this leg as well, until stream_send_from or 0. For the round trip in which nobody knows whether the peer has heard of the new
+ * address: a strict peer takes the old source before and the new one after, at no moment neither, and drops the copy. */
+void stream_double_on(roam_stream *s, uint32_t rtp_socket);
 /* Was a valid packet received on this leg since it was added? */
 bool stream_leg_heard(const roam_stream *s, uint32_t rtp_socket);
 

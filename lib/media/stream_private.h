@@ -47,6 +47,7 @@ struct roam_stream {
     size_t nlegs;
     uint64_t leg_order;
     uint32_t sending; /* rtp_socket, 0: none */
+    uint32_t doubled; /* another one that gets a copy of each packet, 0: none */
 
     bool has_format, started;
     roam_stream_format format;

@@ -3,6 +3,7 @@
 
 static void send_frame(roam_stream *s);
 static void send_packet(roam_stream *s, roam_rtp *rtp, uint8_t *packet, size_t payload);
+static void send_on(roam_stream *s, uint32_t socket, roam_span bytes);
 static void play_frame(roam_stream *s);
 
 void stream_clock_fire(roam_timer *timer)
@@ -75,8 +76,16 @@ static void send_packet(roam_stream *s, roam_rtp *rtp, uint8_t *packet, size_t p
     s->stats.last_sent = s->env->now;
     s->sr_packets++;
     s->sr_octets += (uint32_t)payload;
-    const uint32_t socket = s->sending;
-    s->host.send(s->host.user, socket, &s->remote_rtp, span_make((const char *)packet, RTP_HEADER + payload));
+    const roam_span bytes = span_make((const char *)packet, RTP_HEADER + payload);
+    send_on(s, s->sending, bytes);
+    const roam_stream_leg *copy = stream_leg(s, s->doubled);
+    if (copy && copy->leg.usable)
+        send_on(s, s->doubled, bytes);
+}
+
+static void send_on(roam_stream *s, uint32_t socket, roam_span bytes)
+{
+    s->host.send(s->host.user, socket, &s->remote_rtp, bytes);
     roam_stream_leg *leg = stream_leg(s, socket);
     if (leg && !leg->sent) {
         leg->sent = true;

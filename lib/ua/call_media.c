@@ -153,7 +153,7 @@ void call_media_progress(roam_call *call)
         const roam_call_leg *leg = &call->legs[i];
         if (!leg->in_stream || leg->rtp_socket == call->move_leg)
             continue;
-        if (leg->sent && leg->rtp_socket == stream_sending_leg(call->stream))
+        if (leg->sent)
             move_uplink(&call->move);
         if (leg->heard)
             move_downlink(&call->move);

@@ -118,6 +118,8 @@ void call_refresh_stop(roam_call *call)
     call->refresh_txn = NULL;
     if (call->refresh_has_offer)
         session_withdraw(&call->session);
+    if (call->stream)
+        stream_double_on(call->stream, 0);
     call->refresh_has_offer = false;
     if (call->refresh == REFRESH_SENT)
         call_refresh_set_state(call, REFRESH_IDLE, "given up");
@@ -181,6 +183,8 @@ static int send_refresh(roam_call *call, roam_call_leg *leg, bool update)
     call->refresh_cseq = call->dialog.local_cseq;
     call->telling = (roam_told){call->flow->path->id, leg ? leg->rtp_socket : call->told.leg, leg ? call->hold_wanted : call->told.hold};
     call_refresh_set_state(call, REFRESH_SENT, update ? "UPDATE" : "re-INVITE");
+    if (leg && call->stream) /* the old leg, where it still works, goes on; nobody knows when the peer will have read this */
+        stream_double_on(call->stream, leg->rtp_socket);
     move_sent(&call->move);
     return 0;
 }
@@ -378,6 +382,8 @@ static void on_refresh(void *user, roam_client_txn *txn, roam_client_event event
         if (call->refresh_has_offer)
             session_withdraw(&call->session);
         call->refresh_has_offer = false;
+        if (call->stream)
+            stream_double_on(call->stream, 0);
         on_failure(call, code, response, event == CLIENT_RESPONSE ? status_text(code) : "nobody answered");
     }
     call_look(call);

@@ -1,7 +1,7 @@
 /* Character classes, and the pieces of grammar that several headers share. */
 #include "wire/chars.h"
 
-static const char *scan_ip4(const char *base, const char *p, const char *end, roam_ip *ip);
+SCAN_INLINE const char *scan_ip4(const char *base, const char *p, const char *end, roam_ip *ip);
 static bool scan_ip6(roam_span text, roam_ip *ip);
 
 /* Bits as in chars.h; tests/uri_test.c holds each against the characters that the RFC lists. */
@@ -42,19 +42,15 @@ const uint16_t char_classes[256] = {
 
 const char *scan_quoted(const char *p, const char *end)
 {
-    p++;
-    const char *close = find_char(p, end, '"');
-    if (!close)
-        return NULL;
-    if (!find_char(p, close, '\\'))
-        return close + 1;
-    for (; p < end; p++) {
-        if (*p == '"')
-            return p + 1;
-        if (*p == '\\' && (++p == end || *p == '\r' || *p == '\n'))
+    for (p++;; p++) {
+        const char *close = find_char(p, end, '"');
+        const char *escape = close ? find_char(p, close, '\\') : NULL;
+        if (!escape)
+            return close ? close + 1 : NULL;
+        p = escape + 1; /* before `close`, or on it */
+        if (*p == '\r' || *p == '\n')
             return NULL;
     }
-    return NULL;
 }
 
 const char *scan_host(const char *base, const char *p, const char *end, roam_span *host, roam_ip *ip)
@@ -90,35 +86,6 @@ const char *scan_host(const char *base, const char *p, const char *end, roam_spa
     return label == p || label[-1] == '.' ? NULL : stop;
 }
 
-const char *scan_param(const char *base, const char *p, const char *end, roam_span *name, roam_span *value)
-{
-    const char *stop = skip_class(p, end, CHAR_TOKEN); /* names are short */
-    if (stop == p) {
-        p = skip_lws(p, end);
-        stop = skip_class(p, end, CHAR_TOKEN);
-        if (stop == p)
-            return NULL;
-    }
-    *name = span_between(p, stop);
-    *value = span_make(stop, 0);
-    if (stop == end || *stop == ';')
-        return stop;
-    p = *stop == '=' ? stop : skip_lws(stop, end);
-    if (p == end || *p != '=')
-        return p;
-    p++;
-    if (p < end && char_is(*p, CHAR_LWS))
-        p = skip_lws(p, end);
-    if (p < end && *p == '"')
-        stop = scan_quoted(p, end);
-    else
-        stop = skip_run(base, p, end, CHAR_VALUE);
-    if (!stop || stop == p)
-        return NULL;
-    *value = span_between(p, stop);
-    return stop < end && char_is(*stop, CHAR_LWS) ? skip_lws(stop, end) : stop;
-}
-
 bool params_valid(const char *base, const char *p, const char *end, roam_span *tag)
 {
     roam_span name, value;
@@ -136,7 +103,7 @@ bool params_valid(const char *base, const char *p, const char *end, roam_span *t
 
 /* Four decimal numbers: the byte after them, or NULL. The common case of every message, so it is not left to the general
  * parser. A leading zero is refused: 010 is octal to some readers. */
-static const char *scan_ip4(const char *base, const char *p, const char *end, roam_ip *ip)
+SCAN_INLINE const char *scan_ip4(const char *base, const char *p, const char *end, roam_ip *ip)
 {
     uint8_t found[4];
     const char *start = p;

@@ -10,6 +10,13 @@
 #define ROAM_SCAN_SSE2 1
 #endif
 
+/* The loops of every parser: their constants stay in registers only when they are where they are used. */
+#if defined(__GNUC__)
+#define SCAN_INLINE static inline __attribute__((always_inline))
+#else
+#define SCAN_INLINE static inline
+#endif
+
 enum {
     CHAR_TOKEN = 1 << 0,      /* token */
     CHAR_WORD = 1 << 1,       /* word, as in a Call-ID */
@@ -59,7 +66,7 @@ static inline const char *skip_class(const char *p, const char *end, unsigned cl
 
 /* The same for classes that hold letters, digits, '-' and '.' (all but LWS, DIGIT, HEX, PHONE): sixteen of those at a time.
  * `base` is where the text starts that `p` is in: near `end` the sixteen bytes may begin before `p`, never before `base`. */
-static inline const char *skip_run(const char *base, const char *p, const char *end, unsigned classes)
+SCAN_INLINE const char *skip_run(const char *base, const char *p, const char *end, unsigned classes)
 {
 #ifdef ROAM_SCAN_SSE2
     if (end - base >= 16)
@@ -93,7 +100,7 @@ static inline const char *skip_lws(const char *p, const char *end)
 }
 
 /* As skip_run, with %HH taken for one character; stops at an escape that is none. */
-static inline const char *skip_escaped(const char *base, const char *p, const char *end, unsigned classes)
+SCAN_INLINE const char *skip_escaped(const char *base, const char *p, const char *end, unsigned classes)
 {
     for (;;) {
         p = skip_run(base, p, end, classes);
@@ -104,7 +111,7 @@ static inline const char *skip_escaped(const char *base, const char *p, const ch
 }
 
 /* The first `c` in [p, end), or NULL. */
-static inline const char *find_char(const char *p, const char *end, char c)
+SCAN_INLINE const char *find_char(const char *p, const char *end, char c)
 {
 #ifdef ROAM_SCAN_SSE2
     if (end - p >= 16) {
@@ -152,12 +159,13 @@ static inline roam_span trim_lws(const char *p, const char *end)
 }
 
 /* 1*DIGIT at `p`, at most `max`; NULL when there is none or it is larger. Leading zeros are fine, however many. */
-static inline const char *scan_number(const char *p, const char *end, uint32_t max, uint32_t *out)
+SCAN_INLINE const char *scan_number(const char *p, const char *end, uint32_t max, uint32_t *out)
 {
     const char *start = p;
+    unsigned digit;
     uint64_t n = 0;
-    for (; p < end && ascii_is_digit(*p); p++) {
-        n = n * 10 + (uint64_t)(*p - '0');
+    for (; p < end && (digit = (uint8_t)(*p - '0')) <= 9; p++) {
+        n = n * 10 + digit;
         if (n > max)
             return NULL;
     }
@@ -185,7 +193,34 @@ static inline const char *scan_port(const char *p, const char *end, uint16_t *po
 }
 
 /* One generic-param at `p`, after its ';'. Gives the byte after it and the blanks that follow it, or NULL. */
-const char *scan_param(const char *base, const char *p, const char *end, roam_span *name, roam_span *value);
+SCAN_INLINE const char *scan_param(const char *base, const char *p, const char *end, roam_span *name, roam_span *value)
+{
+    const char *stop = skip_class(p, end, CHAR_TOKEN); /* names are short */
+    if (stop == p) {
+        p = skip_lws(p, end);
+        stop = skip_class(p, end, CHAR_TOKEN);
+        if (stop == p)
+            return NULL;
+    }
+    *name = span_between(p, stop);
+    *value = span_make(stop, 0);
+    if (stop == end || *stop == ';')
+        return stop;
+    p = *stop == '=' ? stop : skip_lws(stop, end);
+    if (p == end || *p != '=')
+        return p;
+    p++;
+    if (p < end && char_is(*p, CHAR_LWS))
+        p = skip_lws(p, end);
+    if (p < end && *p == '"')
+        stop = scan_quoted(p, end);
+    else
+        stop = skip_run(base, p, end, CHAR_VALUE);
+    if (!stop || stop == p)
+        return NULL;
+    *value = span_between(p, stop);
+    return stop < end && char_is(*stop, CHAR_LWS) ? skip_lws(stop, end) : stop;
+}
 
 /* *( SEMI generic-param ) up to `end`, starting at a ';'. The value of "tag", the one name asked for again and again. */
 bool params_valid(const char *base, const char *p, const char *end, roam_span *tag);

@@ -147,7 +147,7 @@ static bool scan_line(const char *p, const char *end, roam_line *line)
         }
         commas |= here & (ends ^ (ends - 1)); /* those before the line end */
         p += __builtin_ctz(ends);
-        if (end - p > 1 && (p[1] == ' ' || p[1] == '\t')) {
+        if (end - p > 1 && (uint8_t)p[1] <= ' ' && (p[1] == ' ' || p[1] == '\t')) {
             line->folded = true;
             p++;
             continue;
@@ -191,7 +191,7 @@ static bool parse_header_line(roam_message *m, const char *line, const roam_line
         return true;
     }
     const char *name_end = colon;
-    while (name_end > line && ((uint8_t)name_end[-1] <= ' ') && (name_end[-1] == ' ' || name_end[-1] == '\t'))
+    while (name_end > line && (name_end[-1] == ' ' || name_end[-1] == '\t'))
         name_end--;
     size_t len = (size_t)(name_end - line);
     roam_header_id id = header_id_of(line, len, end);

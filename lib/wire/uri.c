@@ -67,7 +67,7 @@ bool param_next(roam_span *rest, roam_span *name, roam_span *value)
         *rest = span_make(end, 0);
         return false;
     }
-    const char *stop = skip_run(rest->ptr, p, end, CHAR_NAME);
+    const char *stop = skip_class(p, end, CHAR_NAME);
     *name = span_between(p, stop);
     *value = span_make(stop, 0);
     p = stop;
@@ -181,23 +181,18 @@ uint16_t uri_effective_port(const roam_uri *uri)
 /* [ userinfo "@" ] hostport uri-parameters [ headers ]. A '@' stands nowhere but after the userinfo. */
 static int parse_sip(roam_uri *uri, const char *p, const char *end)
 {
-    const char *base = uri->text.ptr, *stop = skip_escaped(base, p, end, CHAR_USER);
-    if (stop < end && *stop == ':') { /* of a password, or of a port */
-        const char *at = find_char(stop, end, '@');
-        if (at) {
-            uri->password = span_between(stop + 1, at);
-            if (skip_escaped(base, stop + 1, at, CHAR_PASSWORD) != at)
-                return ROAM_ESYNTAX;
-            uri->user = span_between(p, stop);
-            stop = at;
-        }
-    }
-    if (stop < end && *stop == '@') {
-        if (!uri->password.ptr)
-            uri->user = span_between(p, stop);
-        if (!uri->user.len)
+    const char *base = uri->text.ptr, *at = find_char(p, end, '@'), *stop;
+    if (at) {
+        stop = skip_escaped(base, p, at, CHAR_USER);
+        if (stop == p)
             return ROAM_ESYNTAX;
-        p = stop + 1;
+        uri->user = span_between(p, stop);
+        if (stop < at) {
+            if (*stop != ':' || skip_escaped(base, stop + 1, at, CHAR_PASSWORD) != at)
+                return ROAM_ESYNTAX;
+            uri->password = span_between(stop + 1, at);
+        }
+        p = at + 1;
     }
     p = scan_host(base, p, end, &uri->host, &uri->ip);
     if (p && p < end && *p == ':')
