@@ -204,6 +204,7 @@ static void equality(void **state)
         {"sip:a@[2001:db8::1]", "sip:a@[2001:DB8:0:0::1]", true},
         {"sip:a@[2001:db8::1]", "sip:a@[2001:db8::2]", false},
         {"sip:a@h?x=1&x=2", "sip:a@h?x=1", false},
+        {"sip:a@h?x=1&x=2", "sip:a@h?x=1&x=1", false},
         {"tel:+1-201-555-0123", "tel:+12015550123", true},
         {"tel:+12015550123;ext=1", "tel:+12015550123;EXT=1", true},
         {"tel:+12015550123;ext=1", "tel:+12015550123", false},

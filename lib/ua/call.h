@@ -15,6 +15,8 @@
 
 #define CALL_MAX_LEGS 3u
 
+typedef struct roam_call roam_call;
+
 typedef enum roam_call_leg_state {
     LEG_NONE,
     LEG_OPENING_RTP,
@@ -36,6 +38,14 @@ typedef struct roam_call_leg {
     roam_time retire_at;
 } roam_call_leg;
 
+/* A media socket finds its call and leg: packets are many. */
+typedef struct roam_leg_socket {
+    roam_map_node node; /* in roam_ua.media_sockets, by id */
+    uint32_t id;
+    roam_call *call;
+    unsigned leg;
+} roam_leg_socket;
+
 /* Our own refresh (re-INVITE or UPDATE) of the dialog. */
 typedef enum roam_refresh_state {
     REFRESH_IDLE,
@@ -51,7 +61,7 @@ typedef struct roam_told {
     bool hold;
 } roam_told;
 
-typedef struct roam_call {
+struct roam_call {
     roam_list node;
     roam_map_node id_node, dialog_node;
     roam_ua *ua;
@@ -121,7 +131,8 @@ typedef struct roam_call {
     uint32_t move_leg;       /* the leg in use when the move began */
     roam_timer move_timer;   /* bounds a move that does not come to an end */
     roam_timer leg_timer;    /* retiring legs */
-} roam_call;
+    roam_leg_socket leg_sockets[CALL_MAX_LEGS][2]; /* RTP, RTCP */
+};
 
 /* ---- call.c ---- */
 const char *call_state_name(roam_call_state state);

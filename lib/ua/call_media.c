@@ -17,13 +17,52 @@ static void leg_set_state(roam_call *call, roam_call_leg *leg, roam_call_leg_sta
     leg->state = state;
 }
 
-static void close_socket(roam_ua *ua, uint32_t *socket)
+enum { RTP, RTCP };
+
+static roam_leg_socket *leg_socket(roam_call *call, const roam_call_leg *leg, int which)
 {
-    if (*socket) {
-        roam_output out = {.type = ROAM_OUTPUT_SOCKET_CLOSE, .socket = *socket};
-        outputs_push(&ua->out, &out);
-    }
-    *socket = 0;
+    return &call->leg_sockets[leg - call->legs][which];
+}
+
+static uint32_t *handle(roam_call_leg *leg, int which)
+{
+    return which == RTP ? &leg->rtp_socket : &leg->rtcp_socket;
+}
+
+/* A handle of the host for this socket of the leg; 0: no memory. */
+static uint32_t socket_new(roam_call *call, roam_call_leg *leg, int which)
+{
+    roam_leg_socket *s = leg_socket(call, leg, which);
+    s->id = net_new_socket(call->ua);
+    s->call = call;
+    s->leg = (unsigned)(leg - call->legs);
+    map_node_init(&s->node);
+    if (map_insert(&call->ua->media_sockets, &s->node, span_make((const char *)&s->id, sizeof s->id)) != 0)
+        s->id = 0;
+    return *handle(leg, which) = s->id;
+}
+
+/* The host has none by this handle any more. */
+static void socket_forget(roam_call *call, roam_call_leg *leg, int which)
+{
+    roam_leg_socket *s = leg_socket(call, leg, which);
+    if (s->id)
+        map_remove(&call->ua->media_sockets, &s->node);
+    s->id = *handle(leg, which) = 0;
+}
+
+static void socket_close(roam_call *call, roam_call_leg *leg, int which)
+{
+    roam_output out = {.type = ROAM_OUTPUT_SOCKET_CLOSE, .socket = *handle(leg, which)};
+    if (out.socket)
+        outputs_push(&call->ua->out, &out);
+    socket_forget(call, leg, which);
+}
+
+static roam_leg_socket *socket_find(roam_ua *ua, uint32_t socket)
+{
+    roam_map_node *node = map_find(&ua->media_sockets, span_make((const char *)&socket, sizeof socket));
+    return node ? container_of(node, roam_leg_socket, node) : NULL;
 }
 
 static void leg_drop(roam_call *call, roam_call_leg *leg, const char *why)
@@ -32,8 +71,8 @@ static void leg_drop(roam_call *call, roam_call_leg *leg, const char *why)
         return;
     if (leg->in_stream && call->stream)
         stream_remove_leg(call->stream, leg->rtp_socket);
-    close_socket(call->ua, &leg->rtp_socket);
-    close_socket(call->ua, &leg->rtcp_socket);
+    socket_close(call, leg, RTP);
+    socket_close(call, leg, RTCP);
     leg_set_state(call, leg, LEG_NONE, why);
     *leg = (roam_call_leg){0};
 }
@@ -66,28 +105,26 @@ static uint16_t next_port(roam_ua *ua)
     return port;
 }
 
-static void ask(roam_call *call, roam_call_leg *leg, uint32_t socket, uint16_t port, roam_socket_purpose purpose)
+static void ask(roam_call *call, roam_call_leg *leg, int which, uint16_t port)
 {
     roam_output out = {.type = ROAM_OUTPUT_SOCKET_OPEN,
-                       .socket = socket,
+                       .socket = socket_new(call, leg, which),
                        .local = {leg->ip, port},
                        .link = leg->link,
-                       .purpose = purpose};
-    outputs_push(&call->ua->out, &out);
+                       .purpose = which == RTP ? ROAM_SOCKET_RTP : ROAM_SOCKET_RTCP};
+    if (!out.socket || !outputs_push(&call->ua->out, &out))
+        leg_drop(call, leg, "no memory");
 }
 
 static void open_rtp(roam_call *call, roam_call_leg *leg, uint16_t port)
 {
-    leg->rtp_socket = net_new_socket(call->ua);
     leg->rtp_port = port;
     leg_set_state(call, leg, LEG_OPENING_RTP, "needed");
-    ask(call, leg, leg->rtp_socket, port, ROAM_SOCKET_RTP);
+    ask(call, leg, RTP, port);
 }
 
 static void try_next_port(roam_call *call, roam_call_leg *leg, int err)
 {
-    close_socket(call->ua, &leg->rtp_socket);
-    leg->rtcp_socket = 0; /* a refused socket has nothing to close */
     if (++leg->attempts >= PORT_ATTEMPTS || err != ROAM_EBUSY) {
         leg_set_state(call, leg, LEG_FAILED, "socket refused");
         call_look(call);
@@ -100,16 +137,15 @@ static void try_next_port(roam_call *call, roam_call_leg *leg, int err)
 static void opened(roam_call *call, roam_call_leg *leg, uint32_t socket, int err, const roam_addr *local)
 {
     if (err) {
-        if (socket == leg->rtp_socket)
-            leg->rtp_socket = 0;
+        socket_forget(call, leg, socket == leg->rtp_socket ? RTP : RTCP); /* what was refused has nothing to close */
+        socket_close(call, leg, RTP);
         try_next_port(call, leg, err);
         return;
     }
     if (leg->state == LEG_OPENING_RTP && socket == leg->rtp_socket) {
         leg->rtp_port = local->port;
-        leg->rtcp_socket = net_new_socket(call->ua);
         leg_set_state(call, leg, LEG_OPENING_RTCP, "rtp open");
-        ask(call, leg, leg->rtcp_socket, (uint16_t)(local->port + 1), ROAM_SOCKET_RTCP);
+        ask(call, leg, RTCP, (uint16_t)(local->port + 1));
         return;
     }
     if (leg->state == LEG_OPENING_RTCP && socket == leg->rtcp_socket) {
@@ -121,15 +157,11 @@ static void opened(roam_call *call, roam_call_leg *leg, uint32_t socket, int err
 
 bool call_socket_opened(roam_ua *ua, uint32_t socket, int err, const roam_addr *local)
 {
-    list_each(call, &ua->calls, roam_call, node)
-        for (size_t i = 0; i < CALL_MAX_LEGS; i++) {
-            roam_call_leg *leg = &call->legs[i];
-            if (leg->state != LEG_NONE && (leg->rtp_socket == socket || leg->rtcp_socket == socket)) {
-                opened(call, leg, socket, err, local);
-                return true;
-            }
-        }
-    return false;
+    roam_leg_socket *s = socket_find(ua, socket);
+    if (!s)
+        return false;
+    opened(s->call, &s->call->legs[s->leg], socket, err, local);
+    return true;
 }
 
 /* ---- the stream ---- */
@@ -437,14 +469,10 @@ void call_media_stop(roam_call *call)
 
 bool call_media_receive(roam_ua *ua, uint32_t socket, const roam_addr *from, roam_span bytes)
 {
-    list_each(call, &ua->calls, roam_call, node)
-        for (size_t i = 0; i < CALL_MAX_LEGS; i++) {
-            roam_call_leg *leg = &call->legs[i];
-            if (leg->state == LEG_NONE || (leg->rtp_socket != socket && leg->rtcp_socket != socket))
-                continue;
-            if (call->stream && leg->in_stream)
-                stream_receive(call->stream, socket, from, bytes);
-            return true;
-        }
-    return false;
+    roam_leg_socket *s = socket_find(ua, socket);
+    if (!s)
+        return false;
+    if (s->call->stream && s->call->legs[s->leg].in_stream)
+        stream_receive(s->call->stream, socket, from, bytes);
+    return true;
 }

@@ -79,6 +79,7 @@ roam_ua *roam_ua_new(const roam_ua_config *config)
     map_init(&ua->account_ids, mem, ua->env.hash_seed);
     map_init(&ua->call_ids, mem, ua->env.hash_seed);
     map_init(&ua->call_dialogs, mem, ua->env.hash_seed);
+    map_init(&ua->media_sockets, mem, ua->env.hash_seed);
     timer_init(&ua->leave_timer, on_leave_timer, "leave");
     net_init(ua);
     resolve_init(ua);
@@ -128,6 +129,7 @@ void roam_ua_free(roam_ua *ua)
     map_free(&ua->account_ids);
     map_free(&ua->call_ids);
     map_free(&ua->call_dialogs);
+    map_free(&ua->media_sockets);
     outputs_free(&ua->out);
     roam_mem *mem = &ua->env.mem;
     mem_free(mem, ua->user_agent);

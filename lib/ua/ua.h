@@ -33,6 +33,7 @@ struct roam_ua {
     roam_list calls;       /* roam_call.node */
     roam_map call_ids;
     roam_map call_dialogs; /* roam_call.dialog_node by Call-ID and our tag */
+    roam_map media_sockets; /* roam_leg_socket by the host's handle */
     size_t ncalls;
     uint32_t next_account, next_call;
 

@@ -42,15 +42,18 @@ const uint16_t char_classes[256] = {
 
 const char *scan_quoted(const char *p, const char *end)
 {
-    for (p++;; p++) {
-        const char *close = find_char(p, end, '"');
-        const char *escape = close ? find_char(p, close, '\\') : NULL;
-        if (!escape)
-            return close ? close + 1 : NULL;
-        p = escape + 1; /* before `close`, or on it */
-        if (*p == '\r' || *p == '\n')
+    p++;
+    const char *close = find_char(p, end, '"');
+    const char *escape = close ? find_char(p, close, '\\') : NULL;
+    if (!escape)
+        return close ? close + 1 : NULL;
+    for (p = escape; p < end; p++) { /* from the first backslash on byte by byte: a peer may send nothing else */
+        if (*p == '"')
+            return p + 1;
+        if (*p == '\\' && (++p == end || *p == '\r' || *p == '\n'))
             return NULL;
     }
+    return NULL;
 }
 
 const char *scan_host(const char *base, const char *p, const char *end, roam_span *host, roam_ip *ip)

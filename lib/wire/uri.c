@@ -3,10 +3,11 @@
 #include "base/limits.h"
 #include "wire/chars.h"
 
+static const char *parse_scheme(roam_uri *uri, const char *p, const char *end);
 static int parse_sip(roam_uri *uri, const char *p, const char *end);
 static int parse_tel(roam_uri *uri, const char *p, const char *end);
 static bool headers_valid(const char *base, const char *p, const char *end);
-static const char *scan_uri_params(const char *base, const char *p, const char *end);
+SCAN_INLINE const char *scan_uri_params(const char *base, const char *p, const char *end);
 static int next_char(const char **p, const char *end);
 static bool text_equal(roam_span a, roam_span b, bool fold_case);
 static bool host_equal(const roam_uri *a, const roam_uri *b);
@@ -30,32 +31,19 @@ int uri_parse(roam_span text, roam_uri *out)
     out->text = text;
     if (text.len > ROAM_MAX_URI)
         return ROAM_ELIMIT;
-    if (text.len > 4 && memcmp(p, "sip:", 4) == 0) {
+    if (text.len > 4 && memcmp(p, "sip:", 4) == 0) { /* nearly all */
         out->scheme_name = span_make(p, 3);
-        return parse_sip(out, p + 4, end);
-    }
-    if (p == end || ascii_lower(*p) < 'a' || ascii_lower(*p) > 'z')
-        return ROAM_ESYNTAX;
-    while (p < end && *p != ':') { /* scheme = ALPHA *( ALPHA / DIGIT / "+" / "-" / "." ) */
-        if (!char_is(*p, CHAR_HOST) && *p != '+')
+        p += 4;
+    } else {
+        p = parse_scheme(out, p, end);
+        if (!p)
             return ROAM_ESYNTAX;
-        p++;
+        if (out->scheme == URI_TEL)
+            return parse_tel(out, p, end);
+        if (out->scheme == URI_OTHER)
+            return p < end && skip_run(text.ptr, p, end, CHAR_URIC) == end ? ROAM_OK : ROAM_ESYNTAX;
     }
-    if (p == end)
-        return ROAM_ESYNTAX;
-    out->scheme_name = span_between(text.ptr, p);
-    p++;
-    if (WORD_IS(out->scheme_name, "sip"))
-        out->scheme = URI_SIP;
-    else if (WORD_IS(out->scheme_name, "sips"))
-        out->scheme = URI_SIPS;
-    else if (WORD_IS(out->scheme_name, "tel"))
-        out->scheme = URI_TEL;
-    else
-        out->scheme = URI_OTHER;
-    if (out->scheme == URI_OTHER)
-        return p < end && skip_run(text.ptr, p, end, CHAR_URIC) == end ? ROAM_OK : ROAM_ESYNTAX;
-    return out->scheme == URI_TEL ? parse_tel(out, p, end) : parse_sip(out, p, end);
+    return parse_sip(out, p, end);
 }
 
 bool param_next(roam_span *rest, roam_span *name, roam_span *value)
@@ -178,6 +166,31 @@ uint16_t uri_effective_port(const roam_uri *uri)
     return 5060;
 }
 
+/* scheme ":", where scheme = ALPHA *( ALPHA / DIGIT / "+" / "-" / "." ): the byte after it, or NULL. */
+static const char *parse_scheme(roam_uri *uri, const char *p, const char *end)
+{
+    const char *start = p;
+    if (p == end || ascii_lower(*p) < 'a' || ascii_lower(*p) > 'z')
+        return NULL;
+    while (p < end && *p != ':') {
+        if (!char_is(*p, CHAR_HOST) && *p != '+')
+            return NULL;
+        p++;
+    }
+    if (p == end)
+        return NULL;
+    uri->scheme_name = span_between(start, p);
+    if (WORD_IS(uri->scheme_name, "sip"))
+        uri->scheme = URI_SIP;
+    else if (WORD_IS(uri->scheme_name, "sips"))
+        uri->scheme = URI_SIPS;
+    else if (WORD_IS(uri->scheme_name, "tel"))
+        uri->scheme = URI_TEL;
+    else
+        uri->scheme = URI_OTHER;
+    return p + 1;
+}
+
 /* [ userinfo "@" ] hostport uri-parameters [ headers ]. A '@' stands nowhere but after the userinfo. */
 static int parse_sip(roam_uri *uri, const char *p, const char *end)
 {
@@ -235,7 +248,7 @@ static int parse_tel(roam_uri *uri, const char *p, const char *end)
 }
 
 /* *( ";" pname [ "=" pvalue ] ) from a ';': the byte after the last one, or NULL. */
-static const char *scan_uri_params(const char *base, const char *p, const char *end)
+SCAN_INLINE const char *scan_uri_params(const char *base, const char *p, const char *end)
 {
     while (p < end && *p == ';') {
         const char *name = ++p;
@@ -337,35 +350,49 @@ static bool params_within(roam_span mine, roam_span theirs, bool all)
     return true;
 }
 
-static bool params_equal(const roam_uri *a, const roam_uri *b)
+static size_t count_char(roam_span s, char c)
 {
-    return params_within(a->params, b->params, false) && params_within(b->params, a->params, false);
-}
-
-static size_t count_headers(roam_span headers)
-{
-    size_t n = headers.len > 0;
-    for (size_t i = 0; i < headers.len; i++)
-        n += headers.ptr[i] == '&';
+    size_t n = 0;
+    for (size_t i = 0; i < s.len; i++)
+        n += s.ptr[i] == c;
     return n;
 }
 
-/* Header components match in any order, and all of them must. */
-static bool headers_equal(roam_span a, roam_span b)
+/* Comparing goes by the square of their number, so a peer may not choose a large one: beyond 64 only the same text is equal. */
+static bool params_comparable(const roam_uri *a, const roam_uri *b)
 {
-    if (count_headers(a) != count_headers(b))
-        return false;
-    while (a.len) {
-        roam_span value, one = span_cut(a, '&', &a), name = span_cut(one, '=', &value), rest = b;
+    return count_char(a->params, ';') < 64 && count_char(b->params, ';') < 64;
+}
+
+static bool params_equal(const roam_uri *a, const roam_uri *b)
+{
+    if (!params_comparable(a, b))
+        return span_eq(a->params, b->params);
+    return params_within(a->params, b->params, false) && params_within(b->params, a->params, false);
+}
+
+static bool headers_within(roam_span mine, roam_span theirs)
+{
+    while (mine.len) {
+        roam_span value, one = span_cut(mine, '&', &mine), name = span_cut(one, '=', &value), rest = theirs;
         bool found = false;
         while (rest.len && !found) {
-            roam_span other_value, other = span_cut(rest, '&', &rest), other_name = span_cut(other, '=', &other_value);
-            found = text_equal(name, other_name, true) && text_equal(value, other_value, false);
+            roam_span content, other = span_cut(rest, '&', &rest), other_name = span_cut(other, '=', &content);
+            found = text_equal(name, other_name, true) && text_equal(value, content, false);
         }
         if (!found)
             return false;
     }
     return true;
+}
+
+/* Header components match in any order, and all of them must. */
+static bool headers_equal(roam_span a, roam_span b)
+{
+    size_t n = count_char(a, '&');
+    if (n != count_char(b, '&') || !a.len != !b.len)
+        return false;
+    return n < 64 ? headers_within(a, b) && headers_within(b, a) : span_eq(a, b);
 }
 
 /* RFC 3966 5: numbers without their visual separators and without case, parameters in any order and all of them. */
@@ -382,6 +409,9 @@ static bool tel_equal(const roam_uri *a, const roam_uri *b)
         if (ascii_lower(a->user.ptr[i++]) != ascii_lower(b->user.ptr[j++]))
             return false;
     }
-    return i == a->user.len && j == b->user.len && params_within(a->params, b->params, true) &&
-           params_within(b->params, a->params, true);
+    if (i != a->user.len || j != b->user.len)
+        return false;
+    if (!params_comparable(a, b))
+        return span_eq(a->params, b->params);
+    return params_within(a->params, b->params, true) && params_within(b->params, a->params, true);
 }
