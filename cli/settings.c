@@ -24,9 +24,9 @@ typedef struct cli_secret {
 
 static const char no_memory[] = "out of memory";
 
-static const cli_option account_options[];
-static const cli_option sound_options[];
-static const cli_option network_options[];
+enum { TABLES = 6 };
+static const cli_options *file_options; /* of the parse under way: --config reads by the same tables */
+static void collect(const cli_option *extra, const cli_option *tables[TABLES]);
 
 void settings_init(cli_settings *s)
 {
@@ -59,27 +59,6 @@ void settings_forget_secrets(cli_settings *s)
     for (size_t i = 0; i < s->naccounts; i++)
         s->accounts[i].config.password = NULL;
 }
-
-static const char *set_config(void *target, const char *value);
-static const cli_option config_options[] = {
-    {"config", "FILE", "read options from a file: \"name = value\" lines, the names of this list", set_config},
-    {0},
-};
-
-enum { TABLES = 6 };
-static void collect(const cli_option *extra, const cli_option *tables[TABLES])
-{
-    size_t n = 0;
-    tables[n++] = account_options;
-    tables[n++] = sound_options;
-    tables[n++] = network_options;
-    tables[n++] = config_options;
-    if (extra)
-        tables[n++] = extra;
-    tables[n] = NULL;
-}
-
-static const cli_options *file_options; /* of the parse under way: --config reads by the same tables */
 
 int settings_parse(cli_settings *s, const char *subcommand, const cli_option *extra, int argc, char **argv, char **rest, int *nrest,
                    void (*help)(void))
@@ -549,6 +528,23 @@ static const cli_option network_options[] = {
     {"trace", "FILE", "write what happens, message by message, for \"roam ladder\". Passwords are not in it", set_trace},
     {0},
 };
+
+static const cli_option config_options[] = {
+    {"config", "FILE", "read options from a file: \"name = value\" lines, the names of this list", set_config},
+    {0},
+};
+
+static void collect(const cli_option *extra, const cli_option *tables[TABLES])
+{
+    size_t n = 0;
+    tables[n++] = account_options;
+    tables[n++] = sound_options;
+    tables[n++] = network_options;
+    tables[n++] = config_options;
+    if (extra)
+        tables[n++] = extra;
+    tables[n] = NULL;
+}
 
 /* ---- of single subcommands ---- */
 

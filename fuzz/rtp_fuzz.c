@@ -170,7 +170,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             (void)stream_set_format(s, &format);
             break;
         default:
-            stream_remove_leg(s, 4);
+            if (step >> 7)
+                stream_double_on(s, 4);
+            else
+                stream_remove_leg(s, 4);
             break;
         }
         assert(s->jitter->npackets <= JITTER_MAX_PACKETS && env.mem.live < JITTER_MAX_PACKETS + 16);

@@ -119,9 +119,9 @@ class Kamailio:
         return found
 
     def count(self):
-        """How many addresses of record have a binding."""
-        answer = self.rpc("ul.dump", "brief")
-        return sum(int(d["Domain"]["Stats"]["Records"]) for d in answer["result"]["Domains"])
+        """How many bindings there are."""
+        lines = self.rpc("stats.get_statistics", "all")["result"]
+        return next(int(line.split("=")[1]) for line in lines if "location-contacts" in line)
 
 
 class RoamServe:

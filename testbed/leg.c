@@ -476,7 +476,8 @@ static void take_replaces(roam_leg *leg, roam_server_txn *txn, const roam_messag
 static void answer_due(roam_timer *timer)
 {
     roam_leg *leg = container_of(timer, roam_leg, answer_timer);
-    (void)leg_answer(leg);
+    if (leg_answer(leg) != ROAM_OK)
+        (void)leg_reject(leg, 500);
 }
 
 /* ---- offer and answer ---- */

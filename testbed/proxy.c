@@ -1,7 +1,5 @@
 #include "testbed/proxy.h"
 
-#include <assert.h>
-
 #include "testbed/route.h"
 
 typedef struct context context;
@@ -26,7 +24,8 @@ struct context {
     roam_proxy *proxy;
     roam_server_txn *server; /* NULL: ended */
     roam_list branches;
-    bool answered; /* a final response went upstream */
+    roam_timer retry; /* always armed: the answer is due again when memory was refused */
+    bool answered;    /* a final response went upstream */
     bool is_invite;
     bool cancelled;
 };
@@ -46,10 +45,11 @@ static void server_event(void *user, roam_server_txn *txn, roam_server_event eve
 static void branch_event(void *user, roam_client_txn *txn, roam_client_event event, const roam_message *message);
 static void branch_final(branch *b, unsigned status, const roam_message *response);
 static void cancel_others(context *ctx, const branch *except);
-static void pass_response(context *ctx, const roam_message *response);
+static bool pass_response(context *ctx, const roam_message *response);
+static void retry_fired(roam_timer *timer);
 static void answer_if_done(context *ctx);
 static const branch *best_branch(const context *ctx);
-static void answer_with(context *ctx, const branch *best);
+static int answer_with(context *ctx, const branch *best);
 static void write_challenges(roam_writer *w, const context *ctx, const branch *except);
 static void timer_c_fired(roam_timer *timer);
 static void context_free_if_over(context *ctx);
@@ -299,7 +299,10 @@ static void forward(roam_proxy *proxy, roam_server_txn *txn, const roam_message 
         return;
     }
     context *ctx = mem_new(mem, context);
-    if (!ctx) {
+    if (ctx)
+        timer_init(&ctx->retry, retry_fired, "answer again");
+    if (!ctx || timer_arm(&proxy->site->env->timers, &ctx->retry, ROAM_NEVER) != ROAM_OK) {
+        mem_free(mem, ctx);
         refuse(proxy, txn, request, 503, "no memory");
         return;
     }
@@ -323,10 +326,8 @@ static void forward(roam_proxy *proxy, roam_server_txn *txn, const roam_message 
                 sent += forward_to(ctx, request, route, span_of(b->contact), &hop, forwards, fingerprint);
         }
     }
-    if (!sent) {
-        ctx->answered = true;
-        refuse(proxy, txn, request, 500, "nothing could be sent on");
-    }
+    if (!sent) /* no branch: answered 500, and again until it succeeds */
+        answer_if_done(ctx);
 }
 
 static bool forward_to(context *ctx, const roam_message *request, const roam_route *route, roam_span uri, const roam_hop *hop, unsigned forwards,
@@ -419,13 +420,13 @@ static void branch_event(void *user, roam_client_txn *txn, roam_client_event eve
             if (!b->status && timer_armed(&b->timer_c))
                 (void)env_arm(env, &b->timer_c, ctx->proxy->config.timer_c);
             if (!ctx->answered)
-                pass_response(ctx, message);
+                (void)pass_response(ctx, message);
         } else if (message->status < 300) {
             env_cancel(env, &b->timer_c);
-            b->status = message->status;
-            /* Every 2xx to an INVITE goes upstream, each time it comes; of other requests the first answer. */
-            if (ctx->is_invite || !ctx->answered)
-                pass_response(ctx, message);
+            /* Every 2xx to an INVITE goes upstream, each time it comes; of other requests the first answer. One that is lost for want
+             * of memory comes again. */
+            if ((ctx->is_invite || !ctx->answered) && pass_response(ctx, message))
+                b->status = message->status;
             cancel_others(ctx, b);
         } else {
             branch_final(b, message->status, message);
@@ -440,6 +441,10 @@ static void branch_event(void *user, roam_client_txn *txn, roam_client_event eve
     case CLIENT_ENDED:
         b->txn = NULL;
         env_cancel(env, &b->timer_c);
+        if (!b->status) {
+            b->status = 500; /* its 2xx could never be passed on */
+            answer_if_done(ctx);
+        }
         context_free_if_over(ctx);
         break;
     }
@@ -491,25 +496,37 @@ static void notice_answer(const context *ctx, unsigned status, roam_span call_id
         site_notice(ctx->proxy->site, &(roam_notice){.type = NOTICE_CALL_ANSWERED, .method = SPAN("INVITE"), .status = status, .call_id = call_id});
 }
 
-static void pass_response(context *ctx, const roam_message *response)
+/* False: no memory to do so. */
+static bool pass_response(context *ctx, const roam_message *response)
 {
     roam_response r;
     roam_name_addr to;
     if (!ctx->server)
-        return;
+        return true;
     roam_span tag = name_addr_parse(message_value(response, HEADER_TO), &to) == ROAM_OK ? name_addr_tag(&to) : (roam_span){0};
     response_begin(ctx->server, &r, response->status, response->reason, tag);
     write_headers_except(&r.w, response, of_the_head);
     write_body(&r.w, (roam_span){0}, response->body);
-    if (!ctx->answered) {
-        ctx->answered = response->status >= 200;
-        notice_answer(ctx, response->status, message_value(response, HEADER_CALL_ID));
-        if (response_send(&r) == ROAM_EOVERFLOW && ctx->answered)
-            (void)server_txn_respond(ctx->server, 513, (roam_span){0});
-    } else if (!r.w.overflow) {
+    if (ctx->answered) {
         /* A 2xx that came again, or of another branch: the transaction has its answer and lets this one pass (RFC 6026 7.1). */
-        (void)sip_send(ctx->proxy->sip, server_txn_flow(ctx->server), writer_span(&r.w));
+        if (!r.w.overflow)
+            (void)sip_send(ctx->proxy->sip, server_txn_flow(ctx->server), writer_span(&r.w));
+        return true;
     }
+    int err = response_send(&r);
+    if (err == ROAM_ENOMEM) {
+        /* What does not come again is sent without being kept for retransmissions. */
+        if (!ctx->is_invite)
+            (void)sip_send(ctx->proxy->sip, server_txn_flow(ctx->server), writer_span(&r.w));
+        return !ctx->is_invite;
+    }
+    if (response->status >= 200) {
+        ctx->answered = true;
+        notice_answer(ctx, response->status, message_value(response, HEADER_CALL_ID));
+        if (err == ROAM_EOVERFLOW)
+            (void)server_txn_respond(ctx->server, 513, (roam_span){0});
+    }
+    return true;
 }
 
 static void answer_if_done(context *ctx)
@@ -521,10 +538,19 @@ static void answer_if_done(context *ctx)
             return;
     const branch *best = best_branch(ctx);
     /* RFC 4320 4.2: nobody waits for a 408 to anything but an INVITE any more. */
-    if (best->status == 408 && !ctx->is_invite)
+    if (best && best->status == 408 && !ctx->is_invite)
         return;
-    ctx->answered = true;
-    answer_with(ctx, best);
+    int err = answer_with(ctx, best);
+    ctx->answered = err != ROAM_ENOMEM;
+    if (!ctx->answered)
+        (void)env_arm(ctx->proxy->site->env, &ctx->retry, ROAM_MS(500));
+}
+
+static void retry_fired(roam_timer *timer)
+{
+    context *ctx = container_of(timer, context, retry);
+    (void)timer_arm(&ctx->proxy->site->env->timers, timer, ROAM_NEVER); /* into the place it just left */
+    answer_if_done(ctx);
 }
 
 /* 16.7, 6: a 6xx if there is one, else the lowest class; in 4xx those that tell the client how to do better. */
@@ -548,36 +574,38 @@ static const branch *best_branch(const context *ctx)
     list_each (b, &ctx->branches, branch, node)
         if (!best || rank(ctx, b) < rank(ctx, best))
             best = b;
-    assert(best);
     return best;
 }
 
-static void answer_with(context *ctx, const branch *best)
+/* `best` NULL: nothing could be sent on. ROAM_ENOMEM: not answered. */
+static int answer_with(context *ctx, const branch *best)
 {
     roam_proxy *proxy = ctx->proxy;
     roam_mem *mem = &proxy->site->env->mem;
-    roam_header_space *space = best->response ? mem_alloc(mem, sizeof *space) : NULL;
-    roam_message m;
+    roam_header_space *space = best && best->response ? mem_alloc(mem, sizeof *space) : NULL;
+    roam_message m = {0};
     roam_name_addr to;
     roam_response r;
+    int err;
     /* 16.7, 6: a 503 speaks for the next hop, not for us. */
-    unsigned status = best->status == 503 ? 500 : best->status;
+    unsigned status = !best || best->status == 503 ? 500 : best->status;
     if (!space || message_parse(&m, space, span_make(best->response, best->response_len)) != ROAM_OK) {
-        notice_answer(ctx, status, (roam_span){0});
-        (void)server_txn_respond(ctx->server, status, (roam_span){0});
-        mem_free(mem, space);
-        return;
+        err = server_txn_respond(ctx->server, status, (roam_span){0});
+    } else {
+        roam_span tag = name_addr_parse(message_value(&m, HEADER_TO), &to) == ROAM_OK ? name_addr_tag(&to) : (roam_span){0};
+        response_begin(ctx->server, &r, status, status == m.status ? m.reason : (roam_span){0}, tag);
+        write_headers_except(&r.w, &m, of_the_head);
+        if (status == 401 || status == 407)
+            write_challenges(&r.w, ctx, best);
+        write_body(&r.w, (roam_span){0}, m.body);
+        err = response_send(&r);
+        if (err == ROAM_EOVERFLOW)
+            err = server_txn_respond(ctx->server, status, (roam_span){0});
     }
-    roam_span tag = name_addr_parse(message_value(&m, HEADER_TO), &to) == ROAM_OK ? name_addr_tag(&to) : (roam_span){0};
-    response_begin(ctx->server, &r, status, status == m.status ? m.reason : (roam_span){0}, tag);
-    write_headers_except(&r.w, &m, of_the_head);
-    if (status == 401 || status == 407)
-        write_challenges(&r.w, ctx, best);
-    write_body(&r.w, (roam_span){0}, m.body);
-    notice_answer(ctx, status, message_value(&m, HEADER_CALL_ID));
-    if (response_send(&r) == ROAM_EOVERFLOW)
-        (void)server_txn_respond(ctx->server, status, (roam_span){0});
+    if (!err)
+        notice_answer(ctx, status, space ? message_value(&m, HEADER_CALL_ID) : (roam_span){0});
     mem_free(mem, space);
+    return err;
 }
 
 /* 16.7, 7: the challenges of the other branches go along. */
@@ -622,6 +650,7 @@ static void context_free_if_over(context *ctx)
             return;
     list_each (b, &ctx->branches, branch, node)
         branch_free(b);
+    env_cancel(ctx->proxy->site->env, &ctx->retry);
     list_remove(&ctx->node);
     mem_free(&ctx->proxy->site->env->mem, ctx);
 }

@@ -65,7 +65,9 @@ static void a_whole_call(void **state)
         assert_string_equal(a->dialog.remote_target, "sip:bob@192.0.2.11:5060");
         assert_in_range(a->audio.received, 225, 245);
         assert_in_range(b->audio.received, 225, 245);
-        assert_int_equal(a->audio.refused + b->audio.refused, 0);
+        /* Bob's first packet goes straight and overtakes his 200: not signalled yet, so not heard. */
+        assert_int_equal(a->audio.refused, 1);
+        assert_int_equal(b->audio.refused, 0);
         for (size_t i = 1; i < b->audio.nlog; i++) {
             assert_int_equal(b->audio.log[i].sequence, (uint16_t)(b->audio.log[i - 1].sequence + 1));
             assert_int_equal(b->audio.log[i].time - b->audio.log[i - 1].time, ROAM_MS(20));
@@ -608,6 +610,7 @@ static void memory_refused(void **state)
                 roam_testserver_config server = {.allocator = where ? NULL : &allocator};
                 world *w = world_new(&server, &perfect);
                 if (!w->server_up) {
+                    reached = n;
                     assert_true(world_free(w));
                     continue;
                 }
@@ -624,9 +627,10 @@ static void memory_refused(void **state)
                 world_run(w, ROAM_SECONDS(10));
                 uint32_t id;
                 if (peer_call(&w->peers[0].peer, w->now, "sip:bob@example.com", &id) == ROAM_OK) {
-                    world_run(w, ROAM_SECONDS(10));
+                    world_run(w, ROAM_SECONDS(getenv("LONG")?40:10));
                     runs += once != 0;
                     confirmed += once && leg_of(w, 0, id)->state == LEG_CONFIRMED;
+                    if (getenv("SHOW") && once) print_message("n %ld: %s %u\n", n, leg_state_text(leg_of(w, 0, id)->state), leg_of(w,0,id)->last_status);
                     (void)peer_hangup(&w->peers[0].peer, w->now, id);
                     world_run(w, ROAM_SECONDS(70));
                 }
@@ -637,6 +641,7 @@ static void memory_refused(void **state)
             if (n > reached + 4)
                 break;
         }
+        if (getenv("SHOW")) print_message("where %d reached %ld confirmed %u of %u\n", where, reached, confirmed, runs);
         assert_true(reached > 20);
         assert_true(confirmed * 10 > runs * 5);
     }

@@ -43,12 +43,13 @@ struct world {
     size_t sent;
     roam_notice_type notices[512];
     size_t nnotices;
-    char inbox[65536]; /* the last datagram for an address nobody has: what the test's own clients get */
+    char inbox[65537]; /* the last datagram for an address nobody has: what the test's own clients get */
     size_t inbox_len, ninbox;
     roam_addr inbox_to;
     roam_header_space space;
     roam_message reply; /* the inbox, parsed */
     uint32_t branch;
+    char expected[32]; /* while world_ask waits: only what holds this branch counts */
 };
 
 typedef struct world_envelope {
@@ -229,7 +230,13 @@ static inline void world_deliver(world *w, const roam_addr *from, const roam_add
             }
         return;
     }
+    size_t wanted = strlen(w->expected), at = 0;
+    while (wanted && at + wanted <= bytes.len && memcmp(bytes.ptr + at, w->expected, wanted) != 0)
+        at++;
+    if (wanted && at + wanted > bytes.len)
+        return;
     memcpy(w->inbox, bytes.ptr, bytes.len);
+    w->inbox[bytes.len] = '\0';
     w->inbox_len = bytes.len;
     w->inbox_to = *to;
     w->ninbox++;
@@ -293,7 +300,7 @@ static inline bool world_free(world *w)
 
 /* ---- requests by hand ---- */
 
-/* Sends `text` from `from`; every '\n' becomes CRLF, "%branch" a new branch. The answer, if one comes within a second, is in w->reply. Its status, or 0. */
+/* Sends `text` from `from`; every '\n' becomes CRLF, "$branch" a new branch. The answer, if one comes within a second, is in w->reply. Its status, or 0. */
 static inline unsigned world_ask(world *w, const char *from, const char *format, ...)
 {
     static char text[16384], wire[16384];
@@ -309,6 +316,8 @@ static inline unsigned world_ask(world *w, const char *from, const char *format,
         } else if (strncmp(c, "$branch", 7) == 0) {
             write_lit(&out, "z9hG4bKtest");
             write_u64(&out, ++w->branch);
+            write_char(&out, 'x');
+            (void)snprintf(w->expected, sizeof w->expected, "z9hG4bKtest%ux", w->branch);
             c += 6;
         } else {
             write_char(&out, *c);
@@ -319,6 +328,7 @@ static inline unsigned world_ask(world *w, const char *from, const char *format,
     w->reply = (roam_message){0};
     world_put(w, &source, &w->server_addr, writer_span(&out));
     world_run(w, ROAM_SECONDS(1));
+    w->expected[0] = '\0';
     if (!w->inbox_len || message_parse(&w->reply, &w->space, span_make(w->inbox, w->inbox_len)) != ROAM_OK || w->reply.is_request)
         return 0;
     return w->reply.status;

@@ -296,6 +296,8 @@ static void leg_remove_at(roam_stream *s, size_t at)
 {
     if (s->legs[at].leg.rtp_socket == s->sending)
         s->sending = 0;
+    if (s->legs[at].leg.rtp_socket == s->doubled)
+        s->doubled = 0;
     memmove(&s->legs[at], &s->legs[at + 1], (s->nlegs - at - 1) * sizeof s->legs[0]);
     s->nlegs--;
 }

@@ -5,6 +5,8 @@
 #include "ua/credentials.h"
 #include "ua/ua.h"
 
+typedef struct roam_account roam_account;
+
 /* Contacts of ours that the registrar may hold: more than one only in the middle of a move. */
 #define MAX_OLD_CONTACTS 4u
 
@@ -16,6 +18,7 @@ typedef enum roam_register_want {
 
 typedef struct roam_registration {
     roam_work work;
+    roam_list paced;          /* in roam_ip_change.paced while a REGISTER waits for its turn */
     roam_move move;
     roam_registration_state state;
     roam_register_want want;
@@ -44,7 +47,7 @@ typedef struct roam_registration {
     roam_timer timer;         /* refresh, or end of a back-off */
 } roam_registration;
 
-typedef struct roam_account {
+struct roam_account {
     roam_list node;
     roam_map_node id_node;
     roam_ua *ua;
@@ -64,7 +67,7 @@ typedef struct roam_account {
     uint32_t link;
     roam_credentials credentials;
     roam_registration reg;
-} roam_account;
+};
 
 roam_account *account_find(const roam_ua *ua, roam_account_id id);
 roam_account *account_first(const roam_ua *ua);

@@ -14,9 +14,35 @@ static void on_coalesced(roam_timer *timer)
     ua_work_all(ua);
 }
 
+static void arm_bucket(roam_ua *ua)
+{
+    /* Some milliseconds' worth at a time: a wake-up for each one costs more than it evens out. */
+    uint32_t rate = ua->config.register_rate ? ua->config.register_rate : 1;
+    env_arm(&ua->env, &ua->ip_change.bucket_timer, ROAM_MS(2) + 1000000u / rate);
+}
+
+static void refill(roam_ua *ua)
+{
+    roam_ip_change *ic = &ua->ip_change;
+    uint64_t rate = ua->config.register_rate ? ua->config.register_rate : 1;
+    uint64_t cap = (uint64_t)(ua->config.register_burst ? ua->config.register_burst : 1) * 1000;
+    roam_time elapsed = ua_now(ua) - ic->bucket_time;
+    uint64_t gained = elapsed >= ROAM_SECONDS(1000) ? cap : elapsed * rate / 1000;
+    if (gained) {
+        ic->bucket_milli = ic->bucket_milli + gained > cap ? cap : ic->bucket_milli + gained;
+        ic->bucket_time = ua_now(ua);
+    }
+}
+
 static void on_bucket(roam_timer *timer)
 {
-    ua_work_all(container_of(timer, roam_ua, ip_change.bucket_timer));
+    roam_ua *ua = container_of(timer, roam_ua, ip_change.bucket_timer);
+    roam_list *node;
+    refill(ua);
+    for (uint64_t n = ua->ip_change.bucket_milli / 1000; n > 0 && (node = list_pop(&ua->ip_change.paced)); n--)
+        ua_work(ua, &container_of(node, roam_registration, paced)->work);
+    if (!list_empty(&ua->ip_change.paced))
+        arm_bucket(ua);
 }
 
 void ip_change_init(roam_ua *ua)
@@ -25,6 +51,7 @@ void ip_change_init(roam_ua *ua)
     timer_init(&ic->coalesce, on_coalesced, "coalesce");
     timer_init(&ic->bucket_timer, on_bucket, "REGISTER pacing");
     ic->bucket_milli = (uint64_t)ua->config.register_burst * 1000;
+    list_init(&ic->paced);
     ic->epoch = 1;
 }
 
@@ -48,23 +75,19 @@ void ip_change_look(roam_ua *ua)
     ua_work_all(ua); /* those that lost their path have to know at once, even while followers are collected */
 }
 
-bool ip_change_register_token(roam_ua *ua)
+bool ip_change_register_token(roam_ua *ua, roam_account *account)
 {
     roam_ip_change *ic = &ua->ip_change;
-    uint64_t rate = ua->config.register_rate ? ua->config.register_rate : 1;
-    uint64_t cap = (uint64_t)(ua->config.register_burst ? ua->config.register_burst : 1) * 1000;
-    roam_time elapsed = ua_now(ua) - ic->bucket_time;
-    uint64_t gained = elapsed >= ROAM_SECONDS(1000) ? cap : elapsed * rate / 1000;
-    if (gained) {
-        ic->bucket_milli = ic->bucket_milli + gained > cap ? cap : ic->bucket_milli + gained;
-        ic->bucket_time = ua_now(ua);
-    }
+    refill(ua);
     if (ic->bucket_milli >= 1000) {
         ic->bucket_milli -= 1000;
+        list_remove(&account->reg.paced);
         return true;
     }
-    if (!timer_armed(&ic->bucket_timer)) /* some milliseconds' worth at a time: a wake-up for each one costs more than it evens out */
-        env_arm(&ua->env, &ic->bucket_timer, ROAM_MS(2) + 1000000u / rate);
+    if (list_empty(&account->reg.paced))
+        list_push(&ic->paced, &account->reg.paced);
+    if (!timer_armed(&ic->bucket_timer))
+        arm_bucket(ua);
     return false;
 }
 

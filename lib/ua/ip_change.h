@@ -19,6 +19,7 @@ typedef struct roam_ip_change {
     uint64_t bucket_milli;  /* REGISTERs that may leave now, in thousandths */
     roam_time bucket_time;
     roam_timer bucket_timer;
+    roam_list paced;        /* roam_registration.paced: they wait for the bucket, first come first served */
 } roam_ip_change;
 
 /* What moves: a registration or a call. */
@@ -44,8 +45,9 @@ void ip_change_look(roam_ua *ua);
 /* True while followers of a change are being collected: a user of a path that still works waits for the timer. */
 bool ip_change_collecting(const roam_ua *ua);
 
-/* May a REGISTER leave now? Many accounts that move at once are paced; a refusal arms the timer that asks for everybody's work. */
-bool ip_change_register_token(roam_ua *ua);
+/* May this account's REGISTER leave now? Many that move at once are paced: one that is refused is looked at again when its turn comes. */
+struct roam_account;
+bool ip_change_register_token(roam_ua *ua, struct roam_account *account);
 
 void move_init(roam_move *move, roam_ua *ua, roam_account_id account, roam_call_id call);
 /* A path that was in use is another now, or gone. Begins a move, or a new one in place of the running one (last wins). `local` NULL: offline. */

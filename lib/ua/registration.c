@@ -2,6 +2,7 @@
 #include <assert.h>
 
 #include "ua/account.h"
+#include "ua/call.h"
 
 #define BACKOFF_FIRST ROAM_SECONDS(1)
 #define BACKOFF_LAST ROAM_SECONDS(300)
@@ -330,7 +331,9 @@ static void registered(roam_account *account, uint32_t lease, int code)
         move_answered(&reg->move, code);
         move_recovered(&reg->move);
     }
-    ua_work_all(ua); /* calls that an edge refused before the registration try again */
+    list_each(call, &ua->calls, roam_call, node) /* what an edge refused before the registration is tried again */
+        if (call->account == account)
+            ua_work(ua, &call->work);
 }
 
 static void on_success(roam_account *account, const roam_message *response)
@@ -575,7 +578,7 @@ static void run(roam_work *work)
     bool resting = (reg->state == ROAM_REGISTRATION_BACKOFF && timer_armed(&reg->timer)) || reg->state == ROAM_REGISTRATION_FAILED;
     if (reg->txn || (resting && !reg->again) || (reg->want == WANT_REGISTERED && reg->bound && !reg->again))
         return;
-    if (reg->want == WANT_REGISTERED && !ip_change_register_token(ua))
+    if (reg->want == WANT_REGISTERED && !ip_change_register_token(ua, account))
         return;
     err = send_register(account);
     if (err)
@@ -636,6 +639,7 @@ void registration_init(roam_account *account)
     roam_env *env = &account->ua->env;
     roam_writer w;
     work_init(&reg->work, run);
+    list_init(&reg->paced);
     timer_init(&reg->timer, on_timer, "registration");
     writer_init(&w, reg->call_id, sizeof reg->call_id - 1);
     random_token(&env->random, &w, 32);
@@ -655,6 +659,7 @@ void registration_free(roam_account *account)
     net_dest_put(ua, reg->dest);
     env_cancel(&ua->env, &reg->timer);
     list_remove(&reg->work.node);
+    list_remove(&reg->paced);
     move_cancel(&reg->move);
     forget_all_old(account);
     mem_free(&ua->env.mem, reg->contact);

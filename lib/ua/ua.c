@@ -149,9 +149,12 @@ void ua_work(roam_ua *ua, roam_work *work)
 
 void ua_work_all(roam_ua *ua)
 {
-    /* Calls first: where REGISTERs are paced, the call's refresh does not wait behind them. */
+    /* Calls first, and the accounts that have calls: where REGISTERs are paced, theirs come before the idle ones'. */
     list_each(call, &ua->calls, roam_call, node)
+    {
         ua_work(ua, &call->work);
+        ua_work(ua, &call->account->reg.work);
+    }
     list_each(account, &ua->accounts, roam_account, node)
         ua_work(ua, &account->reg.work);
 }
@@ -162,7 +165,8 @@ static void check_left(roam_ua *ua)
         return;
     bool busy = ua->ncalls > 0;
     list_each(account, &ua->accounts, roam_account, node)
-        busy |= registration_busy(account);
+        if (busy || (busy = registration_busy(account)))
+            break;
     if (busy && timer_armed(&ua->leave_timer))
         return;
     ua->life = UA_LEFT;

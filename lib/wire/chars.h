@@ -10,11 +10,14 @@
 #define ROAM_SCAN_SSE2 1
 #endif
 
-/* The loops of every parser: their constants stay in registers only when they are where they are used. */
+/* The loops of every parser: their constants stay in registers only when they are where they are used. And what is rare, kept
+ * out of the way of what is not. */
 #if defined(__GNUC__)
 #define SCAN_INLINE static inline __attribute__((always_inline))
+#define SCAN_RARE static __attribute__((noinline))
 #else
 #define SCAN_INLINE static inline
+#define SCAN_RARE static
 #endif
 
 enum {

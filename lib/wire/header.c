@@ -2,7 +2,7 @@
 #include "wire/chars.h"
 #include "wire/names.h"
 
-static bool next_value(const roam_message *m, roam_header_id id, roam_value_cursor *cursor, roam_span *value);
+SCAN_RARE bool next_value(const roam_message *m, roam_header_id id, roam_value_cursor *cursor, roam_span *value);
 static roam_span cut_value(roam_span *rest);
 static const char *skip_comment(const char *p, const char *end);
 
@@ -132,7 +132,7 @@ bool message_has_body_type(const roam_message *m, roam_span type)
 }
 
 /* The next value of a list, of this line or, when there is none left that is not empty, of the lines that follow. */
-static bool next_value(const roam_message *m, roam_header_id id, roam_value_cursor *cursor, roam_span *value)
+SCAN_RARE bool next_value(const roam_message *m, roam_header_id id, roam_value_cursor *cursor, roam_span *value)
 {
     while (cursor->rest.len) {
         *value = cut_value(&cursor->rest);

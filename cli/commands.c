@@ -1,0 +1,308 @@
+#include "cli/commands.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/events.h"
+
+enum { WORDS_MAX = 16, IDS_MAX = 4096 };
+
+static const cli_command *command_find(const char *name);
+static int each_account(cli_session *session, int argc, char **argv, json *result, int (*fn)(roam_ua *, roam_account_id));
+static int call_argument(cli_session *session, const char *text, unsigned states, roam_call_id *id, const char **wrong);
+static bool number(const char *text, uint32_t *out);
+
+enum {
+    RINGING = 1 << ROAM_CALL_INCOMING,
+    TALKING = 1 << ROAM_CALL_CONFIRMED,
+    LIVE = RINGING | TALKING | 1 << ROAM_CALL_CALLING | 1 << ROAM_CALL_EARLY | 1 << ROAM_CALL_CONNECTING,
+};
+
+bool command_run(cli_session *session, char *line, json *result)
+{
+    char *words[WORDS_MAX], *rest = line, *word;
+    int n = 0;
+    while (n < WORDS_MAX && (word = strtok_r(n ? NULL : line, " \t", &rest)))
+        words[n++] = word;
+    if (n == 0)
+        return false;
+    const cli_command *command = command_find(words[0]);
+    const char *wrong = NULL;
+    json body = {0};
+    int err = ROAM_EINVAL;
+    if (command)
+        err = command->run(session, n, words, &body, &wrong);
+    else
+        wrong = "there is no such command; try help";
+    event_begin(result, "result");
+    json_text(result, "command", words[0]);
+    json_bool(result, "ok", err == 0);
+    if (err) {
+        json_i64(result, "status", err);
+        json_text(result, "error", wrong ? wrong : roam_strerror(err));
+    }
+    if (body.len && !body.failed)
+        json_raw(result, NULL, (roam_span){body.ptr, body.len});
+    json_free(&body);
+    json_object_end(result);
+    json_line_end(result);
+    return true;
+}
+
+/* ---- the commands ---- */
+
+static int run_register(cli_session *s, int argc, char **argv, json *result, const char **wrong)
+{
+    (void)wrong;
+    return each_account(s, argc, argv, result, roam_account_register);
+}
+
+static int run_unregister(cli_session *s, int argc, char **argv, json *result, const char **wrong)
+{
+    (void)wrong;
+    return each_account(s, argc, argv, result, roam_account_unregister);
+}
+
+static int run_call(cli_session *s, int argc, char **argv, json *result, const char **wrong)
+{
+    roam_call_id id = 0;
+    uint32_t account = 0;
+    if (argc < 2 || argc > 3 || (argc == 3 && !number(argv[2], &account)))
+        return ROAM_EINVAL;
+    int err = session_make_call(s, account, argv[1], &id, wrong);
+    if (id)
+        json_u64(result, "call", id);
+    return err;
+}
+
+static int run_answer(cli_session *s, int argc, char **argv, json *result, const char **wrong)
+{
+    roam_call_id id;
+    int err = call_argument(s, argc > 1 ? argv[1] : NULL, RINGING, &id, wrong);
+    if (err)
+        return err;
+    json_u64(result, "call", id);
+    return session_answer(s, id, wrong);
+}
+
+static int run_reject(cli_session *s, int argc, char **argv, json *result, const char **wrong)
+{
+    roam_call_id id;
+    uint32_t code = 0;
+    if (argc > 2 && !number(argv[2], &code))
+        return ROAM_EINVAL;
+    int err = call_argument(s, argc > 1 ? argv[1] : NULL, RINGING, &id, wrong);
+    if (err)
+        return err;
+    json_u64(result, "call", id);
+    return roam_call_reject(session_ua(s), id, code);
+}
+
+static int run_on_call(cli_session *s, int argc, char **argv, json *result, const char **wrong, unsigned states, int (*fn)(roam_ua *, roam_call_id))
+{
+    roam_call_id id;
+    int err = call_argument(s, argc > 1 ? argv[1] : NULL, states, &id, wrong);
+    if (err)
+        return err;
+    json_u64(result, "call", id);
+    return fn(session_ua(s), id);
+}
+
+static int run_hold(cli_session *s, int argc, char **argv, json *result, const char **wrong)
+{
+    return run_on_call(s, argc, argv, result, wrong, TALKING, roam_call_hold);
+}
+
+static int run_resume(cli_session *s, int argc, char **argv, json *result, const char **wrong)
+{
+    return run_on_call(s, argc, argv, result, wrong, TALKING, roam_call_resume);
+}
+
+static int run_hangup(cli_session *s, int argc, char **argv, json *result, const char **wrong)
+{
+    return run_on_call(s, argc, argv, result, wrong, LIVE, roam_call_hangup);
+}
+
+static int run_dtmf(cli_session *s, int argc, char **argv, json *result, const char **wrong)
+{
+    roam_call_id id;
+    if (argc != 3)
+        return ROAM_EINVAL;
+    int err = call_argument(s, argv[1], TALKING, &id, wrong);
+    if (err)
+        return err;
+    json_u64(result, "call", id);
+    return roam_call_dtmf(session_ua(s), id, argv[2]);
+}
+
+static int run_source(cli_session *s, int argc, char **argv, json *result, const char **wrong)
+{
+    roam_call_id id;
+    roam_audio_source *source;
+    if (argc != 3)
+        return ROAM_EINVAL;
+    int err = call_argument(s, argv[1], LIVE, &id, wrong);
+    if (err)
+        return err;
+    json_u64(result, "call", id);
+    *wrong = sound_source(argv[2], &source);
+    return *wrong ? ROAM_EIO : roam_call_set_source(session_ua(s), id, source);
+}
+
+static int run_sink(cli_session *s, int argc, char **argv, json *result, const char **wrong)
+{
+    roam_call_id id;
+    roam_audio_sink *sink;
+    if (argc != 3)
+        return ROAM_EINVAL;
+    int err = call_argument(s, argv[1], LIVE, &id, wrong);
+    if (err)
+        return err;
+    json_u64(result, "call", id);
+    *wrong = sound_sink(argv[2], id, &sink);
+    return *wrong ? ROAM_EIO : roam_call_set_sink(session_ua(s), id, sink);
+}
+
+static int run_ip_change(cli_session *s, int argc, char **argv, json *result, const char **wrong)
+{
+    static const char *const words[] = {"restart-listener=no", "restart-listener=yes", "shutdown-transport=no", "shutdown-transport=yes", NULL};
+    roam_ip_change_param param;
+    (void)result;
+    roam_ip_change_param_default(&param);
+    for (int i = 1; i < argc; i++) {
+        const int word = options_word(argv[i], words);
+        if (word >= 0 && word < 2) {
+            param.restart_listener = word == 1;
+        } else if (word >= 2) {
+            param.shutdown_transport = word == 3;
+        } else if (strncmp(argv[i], "restart-delay=", 14) != 0 || !number(argv[i] + 14, &param.restart_listener_delay_ms)) {
+            *wrong = "restart-listener=yes|no, restart-delay=MS or shutdown-transport=yes|no";
+            return ROAM_EINVAL;
+        }
+    }
+    return roam_handle_ip_change(session_ua(s), &param);
+}
+
+static int run_status(cli_session *s, int argc, char **argv, json *result, const char **wrong)
+{
+    roam_ua *ua = session_ua(s);
+    (void)argc, (void)argv, (void)wrong;
+    const size_t naccounts = roam_account_list(ua, NULL, 0), ncalls = roam_call_list(ua, NULL, 0);
+    uint32_t *ids = calloc(naccounts + ncalls + 1, sizeof *ids);
+    if (!ids)
+        return ROAM_ENOMEM;
+    roam_account_list(ua, ids, naccounts);
+    roam_call_list(ua, ids + naccounts, ncalls);
+    json_array(result, "accounts");
+    for (size_t i = 0; i < naccounts; i++)
+        account_write(result, s, ids[i]);
+    json_array_end(result);
+    json_array(result, "calls");
+    for (size_t i = 0; i < ncalls; i++)
+        call_write(result, s, ids[naccounts + i]);
+    json_array_end(result);
+    counters_write(result, s);
+    free(ids);
+    return 0;
+}
+
+static int run_quit(cli_session *s, int argc, char **argv, json *result, const char **wrong)
+{
+    (void)argc, (void)argv, (void)result, (void)wrong;
+    session_leave(s);
+    return 0;
+}
+
+static int run_help(cli_session *s, int argc, char **argv, json *result, const char **wrong)
+{
+    (void)s, (void)argc, (void)argv, (void)wrong;
+    json_array(result, "commands");
+    for (const cli_command *c = commands; c->name; c++) {
+        json_object(result, NULL);
+        json_text(result, "name", c->name);
+        json_text(result, "arguments", c->arguments);
+        json_text(result, "help", c->help);
+        json_object_end(result);
+    }
+    json_array_end(result);
+    return 0;
+}
+
+const cli_command commands[] = {
+    {"register", "[ACCOUNT]", "register now; without a number all accounts", run_register},
+    {"unregister", "[ACCOUNT]", "take the registration back", run_unregister},
+    {"call", "URI [ACCOUNT]", "call somebody: sip:bob@example.com, or bob in the account's own domain", run_call},
+    {"answer", "[CALL]", "answer an incoming call", run_answer},
+    {"reject", "[CALL] [CODE]", "refuse an incoming call, with 486 or another status", run_reject},
+    {"hold", "[CALL]", "hold", run_hold},
+    {"resume", "[CALL]", "take the hold back", run_resume},
+    {"dtmf", "CALL DIGITS", "send digits: 0-9 * # A-D", run_dtmf},
+    {"hangup", "[CALL]", "end a call in any state", run_hangup},
+    {"source", "CALL WHAT", "play something else: tone:HZ, a sound file, null", run_source},
+    {"sink", "CALL FILE", "record elsewhere; null: nowhere", run_sink},
+    {"ip-change", "[OPTION...]", "say that the network changed: restart-listener=yes|no restart-delay=MS shutdown-transport=yes|no", run_ip_change},
+    {"status", "", "accounts, calls, counters", run_status},
+    {"quit", "", "end the calls, unregister, leave", run_quit},
+    {"help", "", "this list", run_help},
+    {0},
+};
+
+/* ---- arguments ---- */
+
+static const cli_command *command_find(const char *name)
+{
+    for (const cli_command *c = commands; c->name; c++)
+        if (strcmp(c->name, name) == 0)
+            return c;
+    return NULL;
+}
+
+static bool number(const char *text, uint32_t *out)
+{
+    uint64_t n;
+    if (options_number(text, 0, UINT32_MAX, &n))
+        return false;
+    *out = (uint32_t)n;
+    return true;
+}
+
+/* The first error counts; the others are tried all the same. */
+static int each_account(cli_session *session, int argc, char **argv, json *result, int (*fn)(roam_ua *, roam_account_id))
+{
+    roam_ua *ua = session_ua(session);
+    uint32_t id;
+    if (argc > 1) {
+        if (!number(argv[1], &id))
+            return ROAM_EINVAL;
+        json_u64(result, "account", id);
+        return fn(ua, id);
+    }
+    const size_t n = roam_account_list(ua, NULL, 0);
+    uint32_t *ids = calloc(n + 1, sizeof *ids);
+    if (!ids)
+        return ROAM_ENOMEM;
+    roam_account_list(ua, ids, n);
+    int first = n ? 0 : ROAM_ENOTFOUND;
+    for (size_t i = 0; i < n; i++) {
+        int err = fn(ua, ids[i]);
+        first = first ? first : err;
+    }
+    free(ids);
+    return first;
+}
+
+/* A number, or nothing: then the newest call in one of these states. */
+static int call_argument(cli_session *session, const char *text, unsigned states, roam_call_id *id, const char **wrong)
+{
+    roam_call_info info;
+    if (text)
+        return number(text, id) ? 0 : ROAM_EINVAL;
+    *id = 0;
+    for (const cli_call *call = session->calls; call; call = call->next)
+        if (roam_call_get_info(session_ua(session), call->id, &info) == 0 && (states & 1u << info.state))
+            *id = call->id;
+    if (*id)
+        return 0;
+    *wrong = states == RINGING ? "no call rings" : states == TALKING ? "there is no call in progress" : "there is no call";
+    return ROAM_ENOTFOUND;
+}
