@@ -52,7 +52,7 @@ int main(int argc, char **argv)
             for (long i = 0; i < rounds; i++)
                 bytes += which ? write_invite((uint32_t)i, &offer) : write_register((uint32_t)i);
             double ns = (bench_now_ns() - start) / (double)rounds;
-            if (!best || ns < best)
+            if (best <= 0 || ns < best)
                 best = ns;
         }
         if (timed) {

@@ -15,8 +15,10 @@ static void parse_status_line(roam_message *m, roam_span line);
 static const char *parse_headers(roam_message *m, const char *p, const char *end);
 static bool scan_line(const char *p, const char *end, roam_line *line);
 static bool parse_header_line(roam_message *m, const char *line, const roam_line *found, const char *end);
+SCAN_RARE bool is_token(const char *p, const char *end);
+SCAN_RARE void trim_value(roam_header *header, const char *p, const char *end);
 static void frame_body(roam_message *m, const char *body, const char *end);
-static void fault(roam_message *m, uint16_t status, const char *phrase);
+SCAN_RARE void fault(roam_message *m, uint16_t status, const char *phrase);
 static bool version_is_sip(roam_span version);
 
 int message_parse(roam_message *m, roam_header_space *space, roam_span datagram)
@@ -195,7 +197,7 @@ static bool parse_header_line(roam_message *m, const char *line, const roam_line
         name_end--;
     size_t len = (size_t)(name_end - line);
     roam_header_id id = header_id_of(line, len, end);
-    if (id == HEADER_OTHER && (len == 0 || skip_run(line, line, name_end, CHAR_TOKEN) != name_end)) {
+    if (id == HEADER_OTHER && !is_token(line, name_end)) {
         fault(m, 400, "Bad Header Name");
         return true;
     }
@@ -212,12 +214,22 @@ static bool parse_header_line(roam_message *m, const char *line, const roam_line
     if (stop - start > 3 && start[0] == ' ' && (uint8_t)start[1] > ' ' && stop[-1] == '\r' && (uint8_t)stop[-2] > ' ')
         header->value = span_between(start + 1, stop - 1); /* as nearly everybody writes it */
     else
-        header->value = trim_lws(start, stop);
+        trim_value(header, start, stop);
     if (m->first[id])
         m->repeated |= (uint64_t)1 << id;
     else
         m->first[id] = m->nheaders;
     return true;
+}
+
+SCAN_RARE bool is_token(const char *p, const char *end)
+{
+    return p < end && skip_run(p, p, end, CHAR_TOKEN) == end;
+}
+
+SCAN_RARE void trim_value(roam_header *header, const char *p, const char *end)
+{
+    header->value = trim_lws(p, end);
 }
 
 /* RFC 3261 18.3: without Content-Length a datagram's body goes to its end, with it what follows the body is ignored. */
@@ -239,7 +251,7 @@ static void frame_body(roam_message *m, const char *body, const char *end)
     }
 }
 
-static void fault(roam_message *m, uint16_t status, const char *phrase)
+SCAN_RARE void fault(roam_message *m, uint16_t status, const char *phrase)
 {
     if (m->fault)
         return; /* the first one tells most */

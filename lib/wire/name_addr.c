@@ -3,7 +3,7 @@
 #include "wire/message.h"
 
 static const char *scan_address(const char *p, const char *end, roam_name_addr *out);
-static const char *scan_bracketed(const char *p, const char *end, roam_name_addr *out);
+SCAN_INLINE const char *scan_bracketed(const char *p, const char *end, roam_name_addr *out);
 static const char *scan_bare(const char *p, const char *end, roam_name_addr *out);
 
 int name_addr_parse(roam_span value, roam_name_addr *out)
@@ -41,16 +41,17 @@ static const char *scan_address(const char *p, const char *end, roam_name_addr *
     if (p == end)
         return NULL;
     const char *start = p;
-    if (*p == '<')
-        return scan_bracketed(p, end, out);
     if (*p == '"') {
         p = scan_quoted(p, end);
         if (!p)
             return NULL;
         out->display = span_between(start, p);
         p = skip_lws(p, end);
-        return p < end && *p == '<' ? scan_bracketed(p, end, out) : NULL;
+        if (p == end || *p != '<')
+            return NULL;
     }
+    if (*p == '<')
+        return scan_bracketed(p, end, out);
     const char *stop = skip_class(p, end, CHAR_TOKEN | CHAR_LWS); /* *( token LWS ) "<", or the scheme of an addr-spec */
     if (stop < end && *stop == '<') {
         out->display = trim_lws(start, stop);
@@ -63,7 +64,7 @@ static const char *scan_address(const char *p, const char *end, roam_name_addr *
     return scan_bare(p, end, out);
 }
 
-static const char *scan_bracketed(const char *p, const char *end, roam_name_addr *out)
+SCAN_INLINE const char *scan_bracketed(const char *p, const char *end, roam_name_addr *out)
 {
     const char *close = find_char(p, end, '>');
     if (!close)

@@ -10,10 +10,22 @@ static void write_first(roam_writer *w, const roam_message *from, roam_header_id
 
 void write_request_line(roam_writer *w, roam_span method, roam_span uri)
 {
-    write_span(w, method);
-    write_char(w, ' ');
-    write_span(w, uri);
-    write_lit(w, " SIP/2.0\r\n");
+    static const char version[] = " SIP/2.0\r\n"; /* ten bytes, and the blank after the method */
+    size_t room = w->cap - w->len;
+    if (w->overflow || method.len >= room || uri.len >= room - method.len || room - method.len - uri.len < 11) {
+        w->overflow = true;
+        return;
+    }
+    char *p = w->ptr + w->len;
+    if (method.len)
+        memcpy(p, method.ptr, method.len);
+    p += method.len;
+    *p++ = ' ';
+    if (uri.len)
+        memcpy(p, uri.ptr, uri.len);
+    p += uri.len;
+    memcpy(p, version, 10);
+    w->len += method.len + uri.len + 11;
 }
 
 void write_status_line(roam_writer *w, unsigned status, roam_span reason)
@@ -124,16 +136,22 @@ void write_response_head(roam_writer *w, const roam_message *request, unsigned s
     write_first(w, request, HEADER_CSEQ);
 }
 
-/* write_u64 for what is nearly always short. */
+/* write_u64 for what is nearly always short: counted first, then written in place. */
 static void write_u32(roam_writer *w, uint32_t n)
 {
-    char digits[10];
-    char *p = digits + sizeof digits;
+    size_t len = 1;
+    for (uint32_t rest = n; rest >= 10; rest /= 10)
+        len++;
+    if (w->overflow || len > w->cap - w->len) {
+        w->overflow = true;
+        return;
+    }
+    w->len += len;
+    char *p = w->ptr + w->len;
     do {
         *--p = (char)('0' + n % 10);
         n /= 10;
     } while (n);
-    write_bytes(w, p, (size_t)(digits + sizeof digits - p));
 }
 
 /* A value as it stood, a fold as one blank. Nothing that was read may start a line of its own. */
