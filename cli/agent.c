@@ -49,7 +49,7 @@ int cli_agent(int argc, char **argv)
     if (status < 0 && !settings_finish(&settings, "agent", true))
         status = CLI_USAGE;
     if (status < 0)
-        status = session_open(&a->session, &settings, on_event, a);
+        status = cli_session_open(&a->session, &settings, on_event, a);
     else
         a = (free(a), NULL);
     if (a && status == CLI_OK) {
@@ -61,14 +61,14 @@ int cli_agent(int argc, char **argv)
             ready(a);
             if (!stdin_is_null())
                 line_in_open(&a->in, loop, STDIN_FILENO, on_line, a);
-            session_run(&a->session);
+            cli_session_run(&a->session);
             if (a->session.signals > 1)
                 status = CLI_FAILED; /* not politely */
         }
         line_in_close(&a->in);
         control_close(&a->control);
         line_out_close(&a->out, 1000);
-        session_close(&a->session);
+        cli_session_close(&a->session);
         json_free(&a->line);
     }
     free(a);
@@ -97,7 +97,7 @@ static void ready(agent *a)
     json_text(&a->line, "version", roam_version());
     json_u64(&a->line, "pid", (uint64_t)getpid());
     json_array(&a->line, "accounts");
-    roam_ua *ua = session_ua(&a->session);
+    roam_ua *ua = cli_session_ua(&a->session);
     const size_t n = roam_account_list(ua, NULL, 0);
     roam_account_id *ids = calloc(n + 1, sizeof *ids);
     if (ids) {
@@ -132,7 +132,7 @@ static void on_line(void *user, char *line)
     agent *a = user;
     if (!line) {
         if (!a->session.settings->control && !a->session.leaving)
-            session_leave(&a->session);
+            cli_session_leave(&a->session);
         return;
     }
     json result = {0};

@@ -69,7 +69,7 @@ static int run_call(cli_session *s, int argc, char **argv, json *result, const c
     uint32_t account = 0;
     if (argc < 2 || argc > 3 || (argc == 3 && !number(argv[2], &account)))
         return ROAM_EINVAL;
-    int err = session_make_call(s, account, argv[1], &id, wrong);
+    int err = cli_session_make_call(s, account, argv[1], &id, wrong);
     if (id)
         json_u64(result, "call", id);
     return err;
@@ -82,7 +82,7 @@ static int run_answer(cli_session *s, int argc, char **argv, json *result, const
     if (err)
         return err;
     json_u64(result, "call", id);
-    return session_answer(s, id, wrong);
+    return cli_session_answer(s, id, wrong);
 }
 
 static int run_reject(cli_session *s, int argc, char **argv, json *result, const char **wrong)
@@ -95,7 +95,7 @@ static int run_reject(cli_session *s, int argc, char **argv, json *result, const
     if (err)
         return err;
     json_u64(result, "call", id);
-    return roam_call_reject(session_ua(s), id, code);
+    return roam_call_reject(cli_session_ua(s), id, code);
 }
 
 static int run_on_call(cli_session *s, int argc, char **argv, json *result, const char **wrong, unsigned states, int (*fn)(roam_ua *, roam_call_id))
@@ -105,7 +105,7 @@ static int run_on_call(cli_session *s, int argc, char **argv, json *result, cons
     if (err)
         return err;
     json_u64(result, "call", id);
-    return fn(session_ua(s), id);
+    return fn(cli_session_ua(s), id);
 }
 
 static int run_hold(cli_session *s, int argc, char **argv, json *result, const char **wrong)
@@ -132,7 +132,7 @@ static int run_dtmf(cli_session *s, int argc, char **argv, json *result, const c
     if (err)
         return err;
     json_u64(result, "call", id);
-    return roam_call_dtmf(session_ua(s), id, argv[2]);
+    return roam_call_dtmf(cli_session_ua(s), id, argv[2]);
 }
 
 static int run_source(cli_session *s, int argc, char **argv, json *result, const char **wrong)
@@ -146,7 +146,7 @@ static int run_source(cli_session *s, int argc, char **argv, json *result, const
         return err;
     json_u64(result, "call", id);
     *wrong = sound_source(argv[2], &source);
-    return *wrong ? ROAM_EIO : roam_call_set_source(session_ua(s), id, source);
+    return *wrong ? ROAM_EIO : roam_call_set_source(cli_session_ua(s), id, source);
 }
 
 static int run_sink(cli_session *s, int argc, char **argv, json *result, const char **wrong)
@@ -160,7 +160,7 @@ static int run_sink(cli_session *s, int argc, char **argv, json *result, const c
         return err;
     json_u64(result, "call", id);
     *wrong = sound_sink(argv[2], id, &sink);
-    return *wrong ? ROAM_EIO : roam_call_set_sink(session_ua(s), id, sink);
+    return *wrong ? ROAM_EIO : roam_call_set_sink(cli_session_ua(s), id, sink);
 }
 
 static int run_ip_change(cli_session *s, int argc, char **argv, json *result, const char **wrong)
@@ -180,12 +180,12 @@ static int run_ip_change(cli_session *s, int argc, char **argv, json *result, co
             return ROAM_EINVAL;
         }
     }
-    return roam_handle_ip_change(session_ua(s), &param);
+    return roam_handle_ip_change(cli_session_ua(s), &param);
 }
 
 static int run_status(cli_session *s, int argc, char **argv, json *result, const char **wrong)
 {
-    roam_ua *ua = session_ua(s);
+    roam_ua *ua = cli_session_ua(s);
     (void)argc, (void)argv, (void)wrong;
     const size_t naccounts = roam_account_list(ua, NULL, 0), ncalls = roam_call_list(ua, NULL, 0);
     uint32_t *ids = calloc(naccounts + ncalls + 1, sizeof *ids);
@@ -209,7 +209,7 @@ static int run_status(cli_session *s, int argc, char **argv, json *result, const
 static int run_quit(cli_session *s, int argc, char **argv, json *result, const char **wrong)
 {
     (void)argc, (void)argv, (void)result, (void)wrong;
-    session_leave(s);
+    cli_session_leave(s);
     return 0;
 }
 
@@ -269,7 +269,7 @@ static bool number(const char *text, uint32_t *out)
 /* The first error counts; the others are tried all the same. */
 static int each_account(cli_session *session, int argc, char **argv, json *result, int (*fn)(roam_ua *, roam_account_id))
 {
-    roam_ua *ua = session_ua(session);
+    roam_ua *ua = cli_session_ua(session);
     uint32_t id;
     if (argc > 1) {
         if (!number(argv[1], &id))
@@ -298,8 +298,8 @@ static int call_argument(cli_session *session, const char *text, unsigned states
     if (text)
         return number(text, id) ? 0 : ROAM_EINVAL;
     *id = 0;
-    for (const cli_call *call = session->calls; call; call = call->next)
-        if (roam_call_get_info(session_ua(session), call->id, &info) == 0 && (states & 1u << info.state))
+    for (const known_call *call = session->calls; call; call = call->next)
+        if (roam_call_get_info(cli_session_ua(session), call->id, &info) == 0 && (states & 1u << info.state))
             *id = call->id;
     if (*id)
         return 0;

@@ -75,7 +75,7 @@ const char *link_text(roam_link_state link)
 void account_write(json *j, cli_session *session, roam_account_id id)
 {
     roam_account_info info;
-    if (roam_account_get_info(session_ua(session), id, &info) != 0)
+    if (roam_account_get_info(cli_session_ua(session), id, &info) != 0)
         return;
     json_object(j, NULL);
     json_u64(j, "account", id);
@@ -95,9 +95,9 @@ void account_write(json *j, cli_session *session, roam_account_id id)
 void call_write(json *j, cli_session *session, roam_call_id id)
 {
     roam_call_info info;
-    if (roam_call_get_info(session_ua(session), id, &info) != 0)
+    if (roam_call_get_info(cli_session_ua(session), id, &info) != 0)
         return;
-    const cli_call *call = session_call(session, id);
+    const known_call *call = cli_session_call(session, id);
     json_object(j, NULL);
     json_u64(j, "call", id);
     json_u64(j, "account", info.account);
@@ -157,7 +157,7 @@ void media_write(json *j, const char *key, const roam_media_stats *m)
 void counters_write(json *j, cli_session *session)
 {
     roam_ua_counters c;
-    roam_ua_get_counters(session_ua(session), &c);
+    roam_ua_get_counters(cli_session_ua(session), &c);
     json_object(j, "counters");
     json_u64(j, "messages_received", c.messages_received);
     json_u64(j, "messages_sent", c.messages_sent);
@@ -187,7 +187,7 @@ static void write_registration(json *j, cli_session *session, const roam_event *
 {
     roam_account_info info;
     json_text(j, "state", roam_registration_state_text(event->registration));
-    if (roam_account_get_info(session_ua(session), event->account, &info) != 0)
+    if (roam_account_get_info(cli_session_ua(session), event->account, &info) != 0)
         return;
     json_text(j, "aor", info.aor);
     json_text(j, "contact", info.contact);
@@ -199,8 +199,8 @@ static void write_registration(json *j, cli_session *session, const roam_event *
 static void write_call(json *j, cli_session *session, const roam_event *event)
 {
     roam_call_info info;
-    const cli_call *call = session_call(session, event->call);
-    const bool known = roam_call_get_info(session_ua(session), event->call, &info) == 0;
+    const known_call *call = cli_session_call(session, event->call);
+    const bool known = roam_call_get_info(cli_session_ua(session), event->call, &info) == 0;
     if (event->type == ROAM_EVENT_CALL_STATE)
         json_text(j, "state", roam_call_state_text(event->call_state));
     if (known || call)
@@ -221,7 +221,7 @@ static void write_call(json *j, cli_session *session, const roam_event *event)
 static void write_media_change(json *j, cli_session *session, const roam_event *event)
 {
     roam_call_info info;
-    if (roam_call_get_info(session_ua(session), event->call, &info) != 0)
+    if (roam_call_get_info(cli_session_ua(session), event->call, &info) != 0)
         return;
     json_text(j, "codec", info.codec);
     json_addr(j, "media_local", &info.media_local);

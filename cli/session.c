@@ -12,10 +12,10 @@ static void on_signal(uv_signal_t *handle, int number);
 static void on_flush(uv_timer_t *timer);
 static void on_answer_timer(uv_timer_t *timer);
 static void on_call_timer_closed(uv_handle_t *handle);
-static cli_call *call_remember(cli_session *session, roam_call_id id);
-static void call_forget(cli_session *session, cli_call *call);
+static known_call *call_remember(cli_session *session, roam_call_id id);
+static void call_forget(cli_session *session, known_call *call);
 
-int session_open(cli_session *session, cli_settings *settings, void (*event)(cli_session *, const roam_event *), void *user)
+int cli_session_open(cli_session *session, cli_settings *settings, void (*event)(cli_session *, const roam_event *), void *user)
 {
     *session = (cli_session){.settings = settings, .event = event, .user = user};
     if (settings->trace && !tracefile_open(&session->trace, settings->trace))
@@ -43,23 +43,23 @@ int session_open(cli_session *session, cli_settings *settings, void (*event)(cli
     session->agent = roam_agent_new(config);
     if (!session->agent) {
         cli_say("the agent could not be started: a wrong codec or port, or the operating system refuses (--trace FILE says more)");
-        session_close(session);
+        cli_session_close(session);
         return CLI_NETWORK;
     }
     if (!add_accounts(session)) {
-        session_close(session);
+        cli_session_close(session);
         return CLI_USAGE;
     }
     return CLI_OK;
 }
 
-void session_run(cli_session *session)
+void cli_session_run(cli_session *session)
 {
     while (!session->left)
         uv_run(&session->loop, UV_RUN_DEFAULT);
 }
 
-void session_leave(cli_session *session)
+void cli_session_leave(cli_session *session)
 {
     if (session->leaving) {
         session->left = true;
@@ -70,7 +70,7 @@ void session_leave(cli_session *session)
     roam_agent_shutdown(session->agent);
 }
 
-void session_close(cli_session *session)
+void cli_session_close(cli_session *session)
 {
     roam_agent_free(session->agent);
     session->agent = NULL;
@@ -84,26 +84,26 @@ void session_close(cli_session *session)
     tracefile_close(&session->trace);
 }
 
-cli_call *session_call(cli_session *session, roam_call_id id)
+known_call *cli_session_call(cli_session *session, roam_call_id id)
 {
-    for (cli_call *call = session->calls; call; call = call->next)
+    for (known_call *call = session->calls; call; call = call->next)
         if (call->id == id)
             return call;
     return NULL;
 }
 
-int session_make_call(cli_session *session, roam_account_id account, const char *uri, roam_call_id *id, const char **wrong)
+int cli_session_make_call(cli_session *session, roam_account_id account, const char *uri, roam_call_id *id, const char **wrong)
 {
     roam_call_options options = {0};
     roam_audio_sink *sink;
     *wrong = sound_source(session->settings->source, &options.source);
     if (*wrong)
         return ROAM_EIO;
-    roam_ua *ua = session_ua(session);
+    roam_ua *ua = cli_session_ua(session);
     int err = roam_call_make(ua, account, uri, &options, id);
     if (err)
         return err;
-    cli_call *call = call_remember(session, *id);
+    known_call *call = call_remember(session, *id);
     if (call)
         call->outgoing = true;
     *wrong = sound_sink(session->settings->sink, *id, &sink); /* its name may hold the id */
@@ -114,11 +114,11 @@ int session_make_call(cli_session *session, roam_account_id account, const char 
     return sink ? roam_call_set_sink(ua, *id, sink) : 0;
 }
 
-int session_answer(cli_session *session, roam_call_id id, const char **wrong)
+int cli_session_answer(cli_session *session, roam_call_id id, const char **wrong)
 {
     roam_call_options options = {0};
     roam_call_info info;
-    roam_ua *ua = session_ua(session);
+    roam_ua *ua = cli_session_ua(session);
     *wrong = NULL;
     int err = roam_call_get_info(ua, id, &info);
     if (err)
@@ -141,7 +141,7 @@ int session_answer(cli_session *session, roam_call_id id, const char **wrong)
 static bool add_accounts(cli_session *session)
 {
     cli_settings *settings = session->settings;
-    roam_ua *ua = session_ua(session);
+    roam_ua *ua = cli_session_ua(session);
     for (size_t i = 0; i < settings->naccounts; i++) {
         const roam_account_config *config = &settings->accounts[i].config;
         int err = roam_account_add(ua, config, NULL);
@@ -157,7 +157,7 @@ static bool add_accounts(cli_session *session)
 static void on_event(void *user, roam_agent *agent, const roam_event *event)
 {
     cli_session *session = user;
-    cli_call *call = event->call ? session_call(session, event->call) : NULL;
+    known_call *call = event->call ? cli_session_call(session, event->call) : NULL;
     (void)agent;
     if (event->call && !call && event->type == ROAM_EVENT_CALL_INCOMING)
         call = call_remember(session, event->call);
@@ -184,14 +184,14 @@ static void on_event(void *user, roam_agent *agent, const roam_event *event)
 
 static void on_answer_timer(uv_timer_t *timer)
 {
-    cli_call *call = timer->data;
+    known_call *call = timer->data;
     const char *wrong;
     if (call->over || call->session->leaving)
         return;
-    int err = session_answer(call->session, call->id, &wrong);
+    int err = cli_session_answer(call->session, call->id, &wrong);
     if (err && err != ROAM_ESTATE && err != ROAM_ENOTFOUND) {
         cli_say("call %u: cannot be answered: %s", call->id, wrong ? wrong : roam_strerror(err));
-        roam_call_reject(session_ua(call->session), call->id, 500);
+        roam_call_reject(cli_session_ua(call->session), call->id, 500);
     }
 }
 
@@ -200,7 +200,7 @@ static void on_signal(uv_signal_t *handle, int number)
     cli_session *session = handle->data;
     (void)number;
     session->signals++;
-    session_leave(session);
+    cli_session_leave(session);
 }
 
 static void on_flush(uv_timer_t *timer)
@@ -209,16 +209,16 @@ static void on_flush(uv_timer_t *timer)
     tracefile_flush(&session->trace);
 }
 
-static cli_call *call_remember(cli_session *session, roam_call_id id)
+static known_call *call_remember(cli_session *session, roam_call_id id)
 {
     roam_call_info info;
-    cli_call **end = &session->calls;
-    cli_call *call = calloc(1, sizeof *call);
+    known_call **end = &session->calls;
+    known_call *call = calloc(1, sizeof *call);
     if (!call)
         return NULL;
     call->session = session;
     call->id = id;
-    if (roam_call_get_info(session_ua(session), id, &info) == 0) {
+    if (roam_call_get_info(cli_session_ua(session), id, &info) == 0) {
         call->account = info.account;
         call->outgoing = info.outgoing;
         memcpy(call->remote, info.remote, sizeof call->remote);
@@ -229,9 +229,9 @@ static cli_call *call_remember(cli_session *session, roam_call_id id)
     return call;
 }
 
-static void call_forget(cli_session *session, cli_call *call)
+static void call_forget(cli_session *session, known_call *call)
 {
-    for (cli_call **at = &session->calls; *at; at = &(*at)->next) {
+    for (known_call **at = &session->calls; *at; at = &(*at)->next) {
         if (*at == call) {
             *at = call->next;
             break;

@@ -8,8 +8,8 @@
 #include "cli/tracefile.h"
 
 /* What is remembered of a call, since the agent forgets it when it ends. */
-typedef struct cli_call {
-    struct cli_call *next;
+typedef struct known_call {
+    struct known_call *next;
     struct cli_session *session;
     roam_call_id id;
     roam_account_id account;
@@ -19,7 +19,7 @@ typedef struct cli_call {
     uv_timer_t answer_timer;
     bool answer_timer_open;
     bool over;
-} cli_call;
+} known_call;
 
 typedef struct cli_session {
     cli_settings *settings;
@@ -31,29 +31,29 @@ typedef struct cli_session {
     unsigned signals;    /* that came */
     bool leaving;        /* shutdown is under way */
     bool left;           /* and done */
-    cli_call *calls;     /* oldest first */
+    known_call *calls;     /* oldest first */
     /* What the subcommand wants to know. The call of an event is still in `calls` while this runs. */
     void (*event)(struct cli_session *session, const roam_event *event);
     void *user;
 } cli_session;
 
 /* 0, or an exit status: what is wrong was said. Adds the accounts. */
-int session_open(cli_session *session, cli_settings *settings, void (*event)(cli_session *, const roam_event *), void *user);
+int cli_session_open(cli_session *session, cli_settings *settings, void (*event)(cli_session *, const roam_event *), void *user);
 /* Until somebody leaves. */
-void session_run(cli_session *session);
-/* Ends calls, unregisters, then session_run() returns. Again: at once. */
-void session_leave(cli_session *session);
+void cli_session_run(cli_session *session);
+/* Ends calls, unregisters, then cli_session_run() returns. Again: at once. */
+void cli_session_leave(cli_session *session);
 /* Handles that others opened on the loop must be closing by now. */
-void session_close(cli_session *session);
+void cli_session_close(cli_session *session);
 
-static inline roam_ua *session_ua(cli_session *session)
+static inline roam_ua *cli_session_ua(cli_session *session)
 {
     return roam_agent_ua(session->agent);
 }
-cli_call *session_call(cli_session *session, roam_call_id id); /* NULL: unknown */
+known_call *cli_session_call(cli_session *session, roam_call_id id); /* NULL: unknown */
 
 /* Commands with the source and sink of the settings. `*wrong` (where the sound is at fault) says more than the roam_err. */
-int session_make_call(cli_session *session, roam_account_id account, const char *uri, roam_call_id *id, const char **wrong);
-int session_answer(cli_session *session, roam_call_id id, const char **wrong);
+int cli_session_make_call(cli_session *session, roam_account_id account, const char *uri, roam_call_id *id, const char **wrong);
+int cli_session_answer(cli_session *session, roam_call_id id, const char **wrong);
 
 #endif

@@ -1,5 +1,5 @@
-/* The agent: the core on a libuv loop. Inputs come from callbacks; outputs are drained after each of them, and again just
- * before the loop blocks, so that what a command of the application caused leaves in the same turn. */
+/* The agent: the core on a libuv loop. Inputs come from callbacks; outputs are drained after each of them, and again
+ * just before the loop blocks, so that what a command of the application caused leaves in the same turn. */
 #include "roam/roam.h"
 
 #include <assert.h>
@@ -24,9 +24,9 @@ struct roam_agent {
     roam_ua *ua;
     uv_loop_t *loop, own_loop;
     bool owns_loop;
-    bool ready;    /* roam_agent_new() is through: events may go out */
-    bool draining; /* in drain(): what arises goes out with the rest */
-    bool running;  /* in roam_agent_run() */
+    bool ready;         /* roam_agent_new() is through: events may go out */
+    bool draining;      /* in drain(): what arises goes out with the rest */
+    bool running;       /* in roam_agent_run() */
     unsigned callbacks; /* of the application that are running now */
 
     uv_prepare_t before_block;
@@ -301,28 +301,16 @@ static void arm(roam_agent *a)
 static void carry_out(roam_agent *a, const roam_output *output)
 {
     switch (output->type) {
-    case ROAM_OUTPUT_SEND:
-        udp_send(a->udp, output->socket, &output->remote, output->bytes);
-        break;
-    case ROAM_OUTPUT_SOCKET_OPEN:
-        open_socket(a, output);
-        break;
-    case ROAM_OUTPUT_SOCKET_CLOSE:
-        udp_close(a->udp, output->socket);
-        break;
-    case ROAM_OUTPUT_ROUTE_WATCH:
-        watch_route(a, &output->remote.ip);
-        break;
+    case ROAM_OUTPUT_SEND: udp_send(a->udp, output->socket, &output->remote, output->bytes); break;
+    case ROAM_OUTPUT_SOCKET_OPEN: open_socket(a, output); break;
+    case ROAM_OUTPUT_SOCKET_CLOSE: udp_close(a->udp, output->socket); break;
+    case ROAM_OUTPUT_ROUTE_WATCH: watch_route(a, &output->remote.ip); break;
     case ROAM_OUTPUT_ROUTE_UNWATCH:
         if (a->monitor)
             monitor_unwatch(a->monitor, &output->remote.ip);
         break;
-    case ROAM_OUTPUT_RESOLVE:
-        resolver_ask(a->resolver, output->query, output->bytes);
-        break;
-    case ROAM_OUTPUT_EVENT:
-        tell(a, &output->event);
-        break;
+    case ROAM_OUTPUT_RESOLVE: resolver_ask(a->resolver, output->query, output->bytes); break;
+    case ROAM_OUTPUT_EVENT: tell(a, &output->event); break;
     }
 }
 

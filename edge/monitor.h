@@ -11,9 +11,10 @@
  *   shortly, a few times. Nothing else is ever polled.
  * - Listed are the addresses of links that are up and have carrier. The tentative, the deprecated and the temporary are
  *   listed and flagged. 127.0.0.0/8 and ::1 are never listed: they only occur as the answer for a loopback destination.
- * - A route answer is the source and link that the OS would use for this destination now, policy routing included. It is
- *   "unreachable" (source.family 0) where the OS has no route, or only one from an address that is not usable. Where the
- *   OS still prefers a link without carrier, the best other link with a route is the answer: sockets are bound to theirs.
+ * - A route answer is the source and link that the OS would use for this destination now, policy routing included. It
+ * is "unreachable" (source.family 0) where the OS has no route, or only one from an address that is not usable. Where
+ * the OS still prefers a link without carrier, the best other link with a route is the answer: sockets are bound to
+ * theirs.
  * - A destination of this device itself is answered with its own address and the loopback link.
  * - Links are numbered as the OS does, and the same link keeps its number.
  */

@@ -55,7 +55,8 @@ static int take_picture(roam_monitor *m, bool *doubtful);
 static int hand_over(roam_monitor *m);
 static int answer(roam_monitor *m, roam_netlink_query *queries, size_t n, bool *doubtful);
 static void answer_through(roam_monitor *m, const roam_netlink_link *link, roam_netlink_query *queries, size_t n);
-static const roam_netlink_link *next_best(const roam_netlink_state *state, uint8_t family, const roam_netlink_link *after);
+static const roam_netlink_link *next_best(const roam_netlink_state *state, uint8_t family,
+                                          const roam_netlink_link *after);
 static bool usable(const roam_netlink_state *state, const roam_netlink_query *query);
 static bool leads_somewhere(const roam_netlink_state *state, const roam_netlink_query *query);
 static bool is_usable_addr(const roam_netlink_state *state, const roam_ip *ip);
@@ -154,8 +155,7 @@ void monitor_free(roam_monitor *m)
 {
     if (!m)
         return;
-    map_each(watch, &m->watches, roam_monitor_watch, node)
-    {
+    map_each (watch, &m->watches, roam_monitor_watch, node) {
         map_remove(&m->watches, &watch->node);
         free(watch);
     }
@@ -243,7 +243,7 @@ static int take_picture(roam_monitor *m, bool *doubtful)
     if (!reserve((void **)&m->queries, &m->queries_cap, m->watches.count, sizeof *m->queries))
         return ROAM_ENOMEM;
     size_t n = 0;
-    map_each(watch, &m->watches, roam_monitor_watch, node)
+    map_each (watch, &m->watches, roam_monitor_watch, node)
         m->queries[n++] = (roam_netlink_query){.destination = watch->destination};
     return answer(m, m->queries, n, doubtful);
 }
@@ -289,8 +289,8 @@ static int answer(roam_monitor *m, roam_netlink_query *queries, size_t n, bool *
         dead_end[queries[i].destination.family == 6] = true;
         queries[i].source = (roam_ip){0};
     }
-    /* The kernel goes on preferring a link that lost its carrier until somebody removes the route. Our sockets are bound
-     * to their link, so the next best one can be used already. */
+    /* The kernel goes on preferring a link that lost its carrier until somebody removes the route. Our sockets are
+     * bound to their link, so the next best one can be used already. */
     for (int six = 0; six <= 1; six++) {
         const roam_netlink_link *link = NULL;
         while (dead_end[six] && (link = next_best(&m->state, six ? 6 : 4, link)))
@@ -317,8 +317,10 @@ static void answer_through(roam_monitor *m, const roam_netlink_link *link, roam_
     }
 }
 
-/* The links with a default route of this family, best first: the one after `after` (NULL: the first). Equal ones in the kernel's order. */
-static const roam_netlink_link *next_best(const roam_netlink_state *state, uint8_t family, const roam_netlink_link *after)
+/* The links with a default route of this family, best first: the one after `after` (NULL: the first). Equal ones in the
+ * kernel's order. */
+static const roam_netlink_link *next_best(const roam_netlink_state *state, uint8_t family,
+                                          const roam_netlink_link *after)
 {
     const roam_netlink_link *best = NULL;
     uint32_t best_metric = UINT32_MAX;

@@ -15,10 +15,10 @@
 #include "edge/address.h"
 
 enum {
-    REPLY_MAX = 32768,     /* the most the kernel packs into one datagram of a dump */
+    REPLY_MAX = 32768, /* the most the kernel packs into one datagram of a dump */
     REQUEST_MAX = 4096,
-    QUERIES_A_SEND = 32,   /* their answers fit any receive buffer */
-    DUMP_ATTEMPTS = 8,     /* while NLM_F_DUMP_INTR says the tables changed meanwhile */
+    QUERIES_A_SEND = 32, /* their answers fit any receive buffer */
+    DUMP_ATTEMPTS = 8,   /* while NLM_F_DUMP_INTR says the tables changed meanwhile */
     EVENTS_A_TURN = 1024,
     EVENT_BUFFER = 1024 * 1024
 };
@@ -33,9 +33,9 @@ struct roam_netlink {
 };
 
 /* libmnl's own loop does not pass -Wconversion. */
-#define each_attr(attr, message, offset)                                                                                \
-    for ((attr) = mnl_nlmsg_get_payload_offset((message), (offset));                                                    \
-         mnl_attr_ok((attr), (int)((const char *)mnl_nlmsg_get_payload_tail(message) - (const char *)(attr)));          \
+#define each_attr(attr, message, offset)                                                                               \
+    for ((attr) = mnl_nlmsg_get_payload_offset((message), (offset));                                                   \
+         mnl_attr_ok((attr), (int)((const char *)mnl_nlmsg_get_payload_tail(message) - (const char *)(attr)));         \
          (attr) = mnl_attr_next(attr))
 
 typedef int message_fn(void *user, const struct nlmsghdr *message); /* 0 or a roam_err */
@@ -200,7 +200,8 @@ static int dump(roam_netlink *nl, uint16_t type, uint8_t family, message_fn *eac
         if (n < 0)
             return first ? first : ROAM_EIO;
         int left = (int)n;
-        for (const struct nlmsghdr *m = (const struct nlmsghdr *)nl->reply; mnl_nlmsg_ok(m, left); m = mnl_nlmsg_next(m, &left)) {
+        for (const struct nlmsghdr *m = (const struct nlmsghdr *)nl->reply; mnl_nlmsg_ok(m, left);
+             m = mnl_nlmsg_next(m, &left)) {
             if (m->nlmsg_seq != nl->sequence || m->nlmsg_pid != nl->port)
                 continue; /* of an earlier request that was given up */
             if (m->nlmsg_flags & NLM_F_DUMP_INTR)
@@ -319,7 +320,8 @@ static int take_route(void *user, const struct nlmsghdr *message)
     if (metric == UINT32_MAX)
         metric--; /* UINT32_MAX says "none" */
     if (table != RT_TABLE_MAIN && table != RT_TABLE_DEFAULT)
-        metric = metric < UINT32_MAX - 1 - NETLINK_METRIC_OTHER_TABLE ? metric + NETLINK_METRIC_OTHER_TABLE : UINT32_MAX - 1;
+        metric =
+            metric < UINT32_MAX - 1 - NETLINK_METRIC_OTHER_TABLE ? metric + NETLINK_METRIC_OTHER_TABLE : UINT32_MAX - 1;
     const uint8_t family = route->rtm_family == AF_INET ? 4 : 6;
     if (link)
         set_metric(state, family, link, metric);
@@ -393,7 +395,8 @@ static int ask_some(roam_netlink *nl, roam_netlink_query *queries, size_t n)
         if (got < 0)
             return ROAM_EIO;
         int left = (int)got;
-        for (const struct nlmsghdr *m = (const struct nlmsghdr *)nl->reply; mnl_nlmsg_ok(m, left); m = mnl_nlmsg_next(m, &left)) {
+        for (const struct nlmsghdr *m = (const struct nlmsghdr *)nl->reply; mnl_nlmsg_ok(m, left);
+             m = mnl_nlmsg_next(m, &left)) {
             const uint32_t i = m->nlmsg_seq - base;
             if (m->nlmsg_pid != nl->port || i >= n || answered[i])
                 continue;
@@ -439,7 +442,8 @@ static void take_answer(roam_netlink_query *query, const struct nlmsghdr *messag
         else if (type == RTA_GATEWAY || type == RTA_VIA)
             query->via_gateway = true;
     }
-    /* Blackhole, unreachable and prohibit routes exist as routes too; multicast and broadcast are no destinations for SIP. */
+    /* Blackhole, unreachable and prohibit routes exist as routes too; multicast and broadcast are no destinations for
+     * SIP. */
     query->reachable = route->rtm_type == RTN_UNICAST || route->rtm_type == RTN_LOCAL;
     if (source)
         query->source = address_ip(length == 4 ? 4 : 6, source, query->link);

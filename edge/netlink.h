@@ -1,5 +1,5 @@
-/* Questions to the Linux kernel about links, addresses and routes (NETLINK_ROUTE). Every call asks and has the answer when
- * it returns: the kernel answers from memory, nothing is waited for. */
+/* Questions to the Linux kernel about links, addresses and routes (NETLINK_ROUTE). Every call asks and has the answer
+ * when it returns: the kernel answers from memory, nothing is waited for. */
 #ifndef ROAM_EDGE_NETLINK_H
 #define ROAM_EDGE_NETLINK_H
 
@@ -25,10 +25,10 @@ typedef struct roam_netlink_state {
 
 typedef struct roam_netlink_query {
     roam_ip destination;
-    uint32_t through;  /* only through this link; 0: any */
-    bool reachable;    /* the answer: the kernel has a route, and it leads out or to this device */
+    uint32_t through; /* only through this link; 0: any */
+    bool reachable;   /* the answer: the kernel has a route, and it leads out or to this device */
     bool via_gateway;
-    roam_ip source;    /* family 0: the kernel names none */
+    roam_ip source; /* family 0: the kernel names none */
     uint32_t link;
 } roam_netlink_query;
 

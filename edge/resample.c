@@ -14,9 +14,9 @@ enum {
 
 struct roam_resampler {
     unsigned from, to;
-    double scale;     /* cut-off over the input's band: 1 going up, to/from going down */
-    size_t reach;     /* input samples that count on each side of an output */
-    uint64_t phase;   /* of the next output after `input[head + reach]`, in units of 1/to input samples */
+    double scale;   /* cut-off over the input's band: 1 going up, to/from going down */
+    size_t reach;   /* input samples that count on each side of an output */
+    uint64_t phase; /* of the next output after `input[head + reach]`, in units of 1/to input samples */
     float *input;
     size_t cap, head, end; /* input[head] to input[end - 1] are still needed */
     float kernel[ZERO_CROSSINGS * STEPS + 2];

@@ -14,8 +14,8 @@
 enum {
     NAME_MAX_LENGTH = 253, /* RFC 1035 2.3.4, in text */
     ADDRESSES_MAX = 16,
-    THREADS_MAX = 16,      /* at work for the present networks; others wait in line */
-    THREADS_LIMIT = 128    /* with those still asking on networks that are gone */
+    THREADS_MAX = 16,   /* at work for the present networks; others wait in line */
+    THREADS_LIMIT = 128 /* with those still asking on networks that are gone */
 };
 
 typedef enum lookup_state { LOOKUP_WAITING, LOOKUP_ASKING, LOOKUP_ANSWERED } lookup_state;
@@ -53,7 +53,7 @@ struct roam_resolver {
     roam_mailbox *mailbox;
     roam_list lookups;
     unsigned generation;
-    unsigned asking;     /* threads of this generation */
+    unsigned asking; /* threads of this generation */
     unsigned asking_all;
 };
 
@@ -103,7 +103,7 @@ void resolver_ask(roam_resolver *r, uint32_t id, roam_span name)
     }
     roam_query *query = calloc(1, sizeof *query);
     roam_lookup *lookup = NULL;
-    list_each(l, &r->lookups, roam_lookup, node)
+    list_each (l, &r->lookups, roam_lookup, node)
         if (l->generation == r->generation && l->state != LOOKUP_ANSWERED && span_ieq(span_of(l->name), name))
             lookup = l;
     if (query && !lookup) {
@@ -130,7 +130,7 @@ void resolver_network_changed(roam_resolver *r)
 {
     r->generation++;
     r->asking = 0;
-    list_each(lookup, &r->lookups, roam_lookup, node)
+    list_each (lookup, &r->lookups, roam_lookup, node)
         if (lookup->state == LOOKUP_WAITING)
             lookup->generation = r->generation; /* not asked yet, so it will be asked on the new network */
     start_waiting(r);
@@ -140,7 +140,7 @@ void resolver_free(roam_resolver *r)
 {
     if (!r)
         return;
-    list_each(lookup, &r->lookups, roam_lookup, node) {
+    list_each (lookup, &r->lookups, roam_lookup, node) {
         list_remove(&lookup->node);
         for (roam_list *node; (node = list_pop(&lookup->queries));)
             free(container_of(node, roam_query, node));
@@ -163,7 +163,7 @@ void resolver_free(roam_resolver *r)
 static void start_waiting(roam_resolver *r)
 {
     roam_lookup *refused = NULL;
-    list_each(lookup, &r->lookups, roam_lookup, node) {
+    list_each (lookup, &r->lookups, roam_lookup, node) {
         if (lookup->state != LOOKUP_WAITING)
             continue;
         if (r->asking >= THREADS_MAX || r->asking_all >= THREADS_LIMIT)

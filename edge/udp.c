@@ -1,5 +1,5 @@
-/* UDP sockets on a libuv loop, as plain sockets watched with uv_poll: libuv's own UDP handles queue what cannot be sent,
- * and a late SIP or RTP packet is worth less than none. */
+/* UDP sockets on a libuv loop, as plain sockets watched with uv_poll: libuv's own UDP handles queue what cannot be
+ * sent, and a late SIP or RTP packet is worth less than none. */
 #include "edge/udp.h"
 
 #include <assert.h>
@@ -14,9 +14,9 @@
 #include "edge/address.h"
 
 enum {
-    DATAGRAM_MAX = 65536,       /* no UDP datagram is longer */
-    BATCH = 16,                 /* datagrams a system call */
-    BATCHES_A_TURN = 4,         /* then other sockets get their turn; the loop calls again for the rest */
+    DATAGRAM_MAX = 65536,         /* no UDP datagram is longer */
+    BATCH = 16,                   /* datagrams a system call */
+    BATCHES_A_TURN = 4,           /* then other sockets get their turn; the loop calls again for the rest */
     SIP_BUFFER = 4 * 1024 * 1024, /* a thousand REGISTERs leave, and are challenged, in one burst */
     RTP_BUFFER = 256 * 1024
 };
@@ -72,14 +72,15 @@ void udp_free(roam_udp *udp)
 {
     if (!udp)
         return;
-    map_each(s, &udp->sockets, roam_udp_socket, node)
+    map_each (s, &udp->sockets, roam_udp_socket, node)
         close_socket(s);
     map_free(&udp->sockets);
     free(udp->buffer);
     free(udp);
 }
 
-int udp_open(roam_udp *udp, uint32_t id, const roam_addr *local, uint32_t link, roam_socket_purpose purpose, roam_addr *bound)
+int udp_open(roam_udp *udp, uint32_t id, const roam_addr *local, uint32_t link, roam_socket_purpose purpose,
+             roam_addr *bound)
 {
     if (find(udp, id))
         return ROAM_EINVAL;
@@ -177,7 +178,8 @@ static int open_bound(const roam_addr *local, uint32_t link, roam_socket_purpose
         err = errno == EADDRINUSE ? ROAM_EBUSY : ROAM_EIO;
     } else {
         length = sizeof sa;
-        if (getsockname(fd, (struct sockaddr *)&sa, &length) != 0 || !address_from_sockaddr((const struct sockaddr *)&sa, bound))
+        if (getsockname(fd, (struct sockaddr *)&sa, &length) != 0 ||
+            !address_from_sockaddr((const struct sockaddr *)&sa, bound))
             err = ROAM_EIO;
     }
     if (err) {
@@ -234,8 +236,8 @@ static int receive_batch(roam_udp *udp, roam_udp_socket *s)
     struct mmsghdr messages[BATCH];
     for (size_t i = 0; i < BATCH; i++) {
         iov[i] = (struct iovec){udp->buffer + i * DATAGRAM_MAX, DATAGRAM_MAX};
-        messages[i].msg_hdr = (struct msghdr){
-            .msg_name = &from[i], .msg_namelen = sizeof from[i], .msg_iov = &iov[i], .msg_iovlen = 1};
+        messages[i].msg_hdr =
+            (struct msghdr){.msg_name = &from[i], .msg_namelen = sizeof from[i], .msg_iov = &iov[i], .msg_iovlen = 1};
         messages[i].msg_len = 0;
     }
     int n;

@@ -33,7 +33,8 @@ void udp_free(roam_udp *udp);
 
 /* ROAM_OUTPUT_SOCKET_OPEN. 0 and the bound address, ROAM_EBUSY where the port is taken, ROAM_EIO where the OS refuses
  * otherwise, ROAM_EINVAL for an address that is none or an id in use, ROAM_ENOMEM. */
-int udp_open(roam_udp *udp, uint32_t socket, const roam_addr *local, uint32_t link, roam_socket_purpose purpose, roam_addr *bound);
+int udp_open(roam_udp *udp, uint32_t socket, const roam_addr *local, uint32_t link, roam_socket_purpose purpose,
+             roam_addr *bound);
 /* Sends or drops; never waits. Errors that say something about the path are told through events->error. */
 void udp_send(roam_udp *udp, uint32_t socket, const roam_addr *remote, roam_span bytes);
 void udp_close(roam_udp *udp, uint32_t socket); /* an unknown id is ignored */

@@ -1,4 +1,5 @@
-/* Registers, calls somebody and plays a tone until the other side hangs up or the call fails. Networks may come and go meanwhile.
+/* Registers, calls somebody and plays a tone until the other side hangs up or the call fails. Networks may come and go
+ * meanwhile.
  *
  *     ROAM_PASSWORD=secret minimal_call sip:alice@example.com sip:bob@example.com */
 #include <roam/roam.h>

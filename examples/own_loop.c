@@ -1,10 +1,12 @@
-/* roam in a program with a loop of its own: the core alone (core.h), without libuv. The program owns the sockets, asks the core
- * how long it may sleep, and tells it what the networks look like.
+/* roam in a program with a loop of its own: the core alone (core.h), without libuv. The program owns the sockets, asks
+ * the core how long it may sleep, and tells it what the networks look like.
  *
- *     ROAM_PASSWORD=secret own_loop sip:alice@example.com        registers, answers calls with a tone, ends with Control-D
+ *     ROAM_PASSWORD=secret own_loop sip:alice@example.com        registers, answers calls with a tone, ends with
+ * Control-D
  *
- * It is the whole of what a platform has to do that roam does not know: carry_out() and gather_networks(). Here the picture
- * of the networks is taken once a second with getifaddrs(); a real platform is told of changes and calls at once. */
+ * It is the whole of what a platform has to do that roam does not know: carry_out() and gather_networks(). Here the
+ * picture of the networks is taken once a second with getifaddrs(); a real platform is told of changes and calls at
+ * once. */
 #include <roam/core.h>
 
 #include <arpa/inet.h>
@@ -130,7 +132,8 @@ static void send_datagram(host *h, const roam_output *output)
     socklen_t length = to_sockaddr(&output->remote, &to);
     if (i == h->nfds)
         return;
-    if (sendto(h->fds[i].fd, output->bytes.ptr, output->bytes.len, 0, (struct sockaddr *)&to, length) < 0 && errno != EAGAIN)
+    if (sendto(h->fds[i].fd, output->bytes.ptr, output->bytes.len, 0, (struct sockaddr *)&to, length) < 0 &&
+        errno != EAGAIN)
         roam_ua_socket_error(h->ua, now_us(), output->socket, &output->remote);
 }
 
@@ -191,7 +194,8 @@ static uint8_t prefix_length(const struct sockaddr *mask)
     return bits;
 }
 
-/* The addresses of the links that work. Loopback is left out: the agent is for the world outside. The first link wins. */
+/* The addresses of the links that work. Loopback is left out: the agent is for the world outside. The first link wins.
+ */
 static void gather_networks(host *h)
 {
     roam_net_addr addrs[ADDRS_MAX];
@@ -200,12 +204,14 @@ static void gather_networks(host *h)
     if (getifaddrs(&list) != 0)
         return;
     for (struct ifaddrs *a = list; a && network.naddrs < ADDRS_MAX; a = a->ifa_next) {
-        const bool works = (a->ifa_flags & (IFF_UP | IFF_RUNNING)) == (IFF_UP | IFF_RUNNING) && !(a->ifa_flags & IFF_LOOPBACK);
+        const bool works =
+            (a->ifa_flags & (IFF_UP | IFF_RUNNING)) == (IFF_UP | IFF_RUNNING) && !(a->ifa_flags & IFF_LOOPBACK);
         const roam_addr addr = a->ifa_addr ? from_sockaddr(a->ifa_addr) : (roam_addr){.port = 0};
         if (!works || !addr.ip.family || addr.ip.scope || !a->ifa_netmask)
             continue;
         const uint32_t link = if_nametoindex(a->ifa_name);
-        addrs[network.naddrs++] = (roam_net_addr){.ip = addr.ip, .prefix = prefix_length(a->ifa_netmask), .link = link, .metric = link};
+        addrs[network.naddrs++] =
+            (roam_net_addr){.ip = addr.ip, .prefix = prefix_length(a->ifa_netmask), .link = link, .metric = link};
     }
     freeifaddrs(list);
     roam_network_update(h->ua, now_us(), &network); /* an identical picture costs nothing */

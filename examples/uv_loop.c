@@ -2,8 +2,9 @@
  *
  *     uv_loop sip:alice@example.com        (no registrar is needed: the account is only there)
  *
- * The loop belongs to the application: here it also ticks once a second. A worker thread must not touch the agent; it uses
- * roam_post(), and what it posted runs on the loop's thread. After three ticks everything is taken down in order. */
+ * The loop belongs to the application: here it also ticks once a second. A worker thread must not touch the agent; it
+ * uses roam_post(), and what it posted runs on the loop's thread. After three ticks everything is taken down in order.
+ */
 #include <roam/roam.h>
 
 #include <stdio.h>
@@ -23,7 +24,8 @@ static void print_counters(void *user, roam_agent *agent)
     (void)user;
     roam_ua_counters counters;
     roam_ua_get_counters(roam_agent_ua(agent), &counters);
-    printf("%zu account(s), %zu call(s), %zu path(s), epoch %u\n", counters.accounts, counters.calls, counters.paths, (unsigned)counters.epoch);
+    printf("%zu account(s), %zu call(s), %zu path(s), epoch %u\n", counters.accounts, counters.calls, counters.paths,
+           (unsigned)counters.epoch);
 }
 
 static void work(void *user)

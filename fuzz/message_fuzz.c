@@ -159,7 +159,7 @@ static void check_answer(const roam_message *m, const roam_addr *source, bool ac
     int err = message_parse(&answer, &headers, text);
     if (accepted) {
         roam_cseq a, b;
-        CHECK(err == ROAM_OK || (err == ROAM_ELIMIT && m->nheaders + 1 >= ROAM_MAX_HEADERS));
+        CHECK(err == ROAM_OK || (err == ROAM_ELIMIT && m->nheaders + 1u >= ROAM_MAX_HEADERS));
         CHECK(err || message_check(&answer) == 0);
         CHECK(err || count_vias(&answer) == count_vias(m));
         CHECK(span_eq(message_value(&answer, HEADER_CALL_ID), message_value(m, HEADER_CALL_ID)));

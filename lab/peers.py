@@ -128,7 +128,7 @@ class RoamServe:
         secret = f"{world.directory}/password"
         with open(secret, "w", encoding="utf-8") as file:
             file.write(PASSWORD + "\n")
-        self.process = world.start(world.server, [roam, "serve", "--bind", f"{self.address}:5060", "--password-file", secret, *extra], "serve",
+        self.process = world.start(world.server, [roam, "serve", "--listen", f"{self.address}:5060", "--password-file", secret, *extra], "serve",
                                    stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
         self.events, self.lock = [], threading.Lock()
         threading.Thread(target=self._read, daemon=True).start()

@@ -47,7 +47,8 @@ int audio_signal(roam_audio *audio, const roam_addr *remote, roam_direction dire
 void audio_receive(roam_audio *audio, const roam_addr *from, roam_span bytes)
 {
     const uint8_t *p = (const uint8_t *)bytes.ptr;
-    /* Version 2; not RTCP (RFC 5761 4). We send neither padding nor extensions and take no payload from packets that have them. */
+    /* Version 2; not RTCP (RFC 5761 4). We send neither padding nor extensions and take no payload from packets that
+     * have them. */
     if (bytes.len < 12 || p[0] >> 6 != 2) {
         audio->malformed++;
         return;
@@ -107,17 +108,14 @@ static void packet_send(roam_audio *audio, roam_span payload)
 static bool source_accepted(roam_audio *audio, const roam_addr *from)
 {
     switch (audio->config.policy) {
-    case AUDIO_STRICT:
-        return roam_addr_equal(from, &audio->signalled);
+    case AUDIO_STRICT: return roam_addr_equal(from, &audio->signalled);
     case AUDIO_LATCH:
         if (audio->latched)
             return roam_addr_equal(from, &audio->to);
         audio->latched = true;
         audio->to = *from;
         return true;
-    case AUDIO_FOLLOW:
-        audio->to = *from;
-        return true;
+    case AUDIO_FOLLOW: audio->to = *from; return true;
     }
     return false;
 }

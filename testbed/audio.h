@@ -1,4 +1,5 @@
-/* The sound of the far end: plain RTP (RFC 3550) with PCMU, a rule for which sources it believes, and a record of what came from where and when. */
+/* The sound of the far end: plain RTP (RFC 3550) with PCMU, a rule for which sources it believes, and a record of what
+ * came from where and when. */
 #ifndef ROAM_TESTBED_AUDIO_H
 #define ROAM_TESTBED_AUDIO_H
 
@@ -55,7 +56,8 @@ typedef struct roam_audio {
 void audio_init(roam_audio *audio, roam_env *env, const roam_audio_config *config, uint32_t socket,
                 void (*send)(void *user, uint32_t socket, const roam_addr *to, roam_span bytes), void *user);
 void audio_free(roam_audio *audio);
-/* What offer and answer said. Family 0 or port 0: nowhere. The packet clock runs from the first call on; SSRC, sequence and time stamp go on. */
+/* What offer and answer said. Family 0 or port 0: nowhere. The packet clock runs from the first call on; SSRC, sequence
+ * and time stamp go on. */
 int audio_signal(roam_audio *audio, const roam_addr *remote, roam_direction direction);
 void audio_receive(roam_audio *audio, const roam_addr *from, roam_span bytes);
 

@@ -28,7 +28,8 @@ static bool offered(const roam_auth *auth, roam_digest_algorithm algorithm);
 
 const char *auth_verdict_text(roam_auth_verdict verdict)
 {
-    static const char *const text[] = {"accepted", "no credentials", "wrong password", "stale nonce", "credentials do not fit the request"};
+    static const char *const text[] = {"accepted", "no credentials", "wrong password", "stale nonce",
+                                       "credentials do not fit the request"};
     return text[verdict];
 }
 
@@ -97,12 +98,14 @@ bool auth_trusts(const roam_auth *auth, roam_span name)
     return u && !u->password;
 }
 
-roam_auth_verdict auth_check(roam_auth *auth, const roam_message *request, roam_header_id id, roam_span name, const roam_addr *source)
+roam_auth_verdict auth_check(roam_auth *auth, const roam_message *request, roam_header_id id, roam_span name,
+                             const roam_addr *source)
 {
     roam_authorization a, candidate;
     bool found = false;
     for (int i = message_first(request, id); i >= 0 && !found; i = message_next(request, id, i)) {
-        if (authorization_parse(request->headers[i].value, &candidate) == ROAM_OK && span_eq(candidate.realm, span_of(auth->realm))) {
+        if (authorization_parse(request->headers[i].value, &candidate) == ROAM_OK &&
+            span_eq(candidate.realm, span_of(auth->realm))) {
             a = candidate;
             found = true;
         }

@@ -1,4 +1,5 @@
-/* The server's half of digest authentication (RFC 3261 22, RFC 7616, RFC 8760): users, nonces, the judgement of a request. */
+/* The server's half of digest authentication (RFC 3261 22, RFC 7616, RFC 8760): users, nonces, the judgement of a
+ * request. */
 #ifndef ROAM_TESTBED_AUTH_H
 #define ROAM_TESTBED_AUTH_H
 
@@ -9,12 +10,12 @@
 #define AUTH_MAX_NONCES 65536u /* the oldest is forgotten: whoever holds it is told "stale" */
 
 typedef struct roam_auth_config {
-    const char *realm;  /* copied */
+    const char *realm;            /* copied */
     bool md5, sha256, sha512_256; /* offered, the strongest first (RFC 8760 2.3). None: MD5 */
-    roam_time nonce_lifetime; /* 0: 300 s */
-    bool bind_source;   /* a nonce is good for the source address and port that it was given to; elsewhere it is stale */
-    bool one_time;      /* a nonce is good for one request */
-    bool strict_count;  /* the nonce count must grow; else each is good once, in any order within 64 */
+    roam_time nonce_lifetime;     /* 0: 300 s */
+    bool bind_source;  /* a nonce is good for the source address and port that it was given to; elsewhere it is stale */
+    bool one_time;     /* a nonce is good for one request */
+    bool strict_count; /* the nonce count must grow; else each is good once, in any order within 64 */
 } roam_auth_config;
 
 typedef struct roam_auth_counters {
@@ -52,9 +53,12 @@ static inline bool auth_enabled(const roam_auth *auth)
     return auth->users.count != 0;
 }
 
-/* Judges the credentials in the headers `id` (Authorization or Proxy-Authorization). `name` is whom they must name. A nonce and its count are used up by AUTH_OK only. */
-roam_auth_verdict auth_check(roam_auth *auth, const roam_message *request, roam_header_id id, roam_span name, const roam_addr *source);
-/* One header `id` (WWW-Authenticate or Proxy-Authenticate) for each algorithm, all with the same new nonce. ROAM_ENOMEM: write nothing, answer 500. */
+/* Judges the credentials in the headers `id` (Authorization or Proxy-Authorization). `name` is whom they must name. A
+ * nonce and its count are used up by AUTH_OK only. */
+roam_auth_verdict auth_check(roam_auth *auth, const roam_message *request, roam_header_id id, roam_span name,
+                             const roam_addr *source);
+/* One header `id` (WWW-Authenticate or Proxy-Authenticate) for each algorithm, all with the same new nonce.
+ * ROAM_ENOMEM: write nothing, answer 500. */
 int auth_write_challenge(roam_auth *auth, roam_writer *w, roam_header_id id, bool stale, const roam_addr *source);
 /* Are these credentials for our realm (so that a proxy takes them out)? */
 bool auth_is_ours(const roam_auth *auth, roam_span value);

@@ -14,7 +14,8 @@ static void respond_later(roam_leg *leg, roam_server_txn *txn);
 static void not_acked(void *user, roam_accept *accept);
 static void answer_due(roam_timer *timer);
 static void take_replaces(roam_leg *leg, roam_server_txn *txn, const roam_message *invite);
-static unsigned take_offer(roam_leg *leg, roam_span sdp, roam_writer *answer, roam_direction *direction, roam_addr *remote);
+static unsigned take_offer(roam_leg *leg, roam_span sdp, roam_writer *answer, roam_direction *direction,
+                           roam_addr *remote);
 
 const char *leg_state_text(roam_leg_state state)
 {
@@ -135,7 +136,8 @@ void leg_incoming(roam_peer *peer, roam_server_txn *txn, const roam_message *inv
     }
     peer_event(peer, PEER_CALL_INCOMING, leg, 0, "");
     (void)leg_ring(leg);
-    if (peer->config.answer == PEER_ANSWERS && env_arm(&peer->env, &leg->answer_timer, peer->config.answer_after) != ROAM_OK)
+    if (peer->config.answer == PEER_ANSWERS &&
+        env_arm(&peer->env, &leg->answer_timer, peer->config.answer_after) != ROAM_OK)
         (void)leg_reject(leg, 500);
 }
 
@@ -155,12 +157,8 @@ void leg_request(roam_leg *leg, roam_server_txn *txn, const roam_message *reques
             (void)server_txn_respond(leg->invite_server, 487, (roam_span){0});
         leg_end(leg, 0, "BYE");
         break;
-    case METHOD_INVITE:
-        their_reinvite(leg, txn, request);
-        break;
-    case METHOD_UPDATE:
-        their_update(leg, txn, request);
-        break;
+    case METHOD_INVITE: their_reinvite(leg, txn, request); break;
+    case METHOD_UPDATE: their_update(leg, txn, request); break;
     case METHOD_OPTIONS:
     case METHOD_INFO:
         response_begin(txn, &r, 200, (roam_span){0}, (roam_span){0});
@@ -168,9 +166,7 @@ void leg_request(roam_leg *leg, roam_server_txn *txn, const roam_message *reques
         write_body(&r.w, (roam_span){0}, (roam_span){0});
         (void)response_send(&r);
         break;
-    default:
-        (void)server_txn_respond(txn, 501, (roam_span){0});
-        break;
+    default: (void)server_txn_respond(txn, 501, (roam_span){0}); break;
     }
 }
 
@@ -243,7 +239,8 @@ int leg_change(roam_leg *leg, bool hold, bool update, bool with_offer)
 {
     if (leg->state != LEG_CONFIRMED)
         return ROAM_ESTATE;
-    if (leg->invite || leg->update || leg->offer != OFFER_NONE || accept_waiting(&leg->accept) || timer_armed(&leg->retry_timer))
+    if (leg->invite || leg->update || leg->offer != OFFER_NONE || accept_waiting(&leg->accept) ||
+        timer_armed(&leg->retry_timer))
         return ROAM_EBUSY;
     leg->wanted_hold = hold;
     leg->challenges = 0;
@@ -254,11 +251,8 @@ int leg_change(roam_leg *leg, bool hold, bool update, bool with_offer)
 int leg_hangup(roam_leg *leg)
 {
     switch (leg->state) {
-    case LEG_RINGING:
-        return leg_reject(leg, 486);
-    case LEG_CALLING:
-        leg_set_state(leg, LEG_CANCELLING, "hung up");
-        return client_txn_cancel(leg->invite, NULL, false);
+    case LEG_RINGING: return leg_reject(leg, 486);
+    case LEG_CALLING: leg_set_state(leg, LEG_CANCELLING, "hung up"); return client_txn_cancel(leg->invite, NULL, false);
     case LEG_CONFIRMED:
         /* RFC 3261 15: the callee waits for the ACK of its 2xx, or for its time-out. */
         if (accept_waiting(&leg->accept)) {
@@ -268,8 +262,7 @@ int leg_hangup(roam_leg *leg)
         return leg_send_bye(leg);
     case LEG_CANCELLING:
     case LEG_CLOSING:
-    case LEG_ENDED:
-        break;
+    case LEG_ENDED: break;
     }
     return ROAM_ESTATE;
 }
@@ -384,7 +377,8 @@ static void their_update(roam_leg *leg, roam_server_txn *txn, const roam_message
     }
 }
 
-/* Answers an INVITE or UPDATE: takes what it offers, moves to the new target. False: refused, or nothing could be sent. */
+/* Answers an INVITE or UPDATE: takes what it offers, moves to the new target. False: refused, or nothing could be sent.
+ * */
 static bool respond_2xx(roam_leg *leg, roam_server_txn *txn, const roam_message *request, bool with_sdp)
 {
     roam_peer *peer = leg->peer;
@@ -422,7 +416,8 @@ static bool respond_2xx(roam_leg *leg, roam_server_txn *txn, const roam_message 
         return true;
     leg->offered = direction;
     leg->offer = answers ? OFFER_NONE : OFFER_IN_2XX;
-    (void)accept_start(&leg->accept, &peer->sip, txn, message_cseq(request), not_acked, leg); /* no memory: sent once only */
+    (void)accept_start(&leg->accept, &peer->sip, txn, message_cseq(request), not_acked,
+                       leg); /* no memory: sent once only */
     return true;
 }
 
@@ -455,8 +450,9 @@ static void take_replaces(roam_leg *leg, roam_server_txn *txn, const roam_messag
     (void)param_find(params, SPAN("from-tag"), &from_tag);
     roam_leg *old = NULL;
     list_each (other, &peer->legs, roam_leg, node)
-        if (other != leg && other->state == LEG_CONFIRMED && other->dialog.remote_tag && span_eq(call_id, span_of(other->dialog.call_id)) &&
-            span_eq(to_tag, span_of(other->dialog.local_tag)) && span_eq(from_tag, span_of(other->dialog.remote_tag)))
+        if (other != leg && other->state == LEG_CONFIRMED && other->dialog.remote_tag &&
+            span_eq(call_id, span_of(other->dialog.call_id)) && span_eq(to_tag, span_of(other->dialog.local_tag)) &&
+            span_eq(from_tag, span_of(other->dialog.remote_tag)))
             old = other;
     (void)txn;
     if (!old) {
@@ -500,12 +496,14 @@ roam_direction leg_wanted_direction(const roam_leg *leg, bool hold)
 
 int leg_describe(roam_leg *leg, roam_writer *w, roam_direction direction, roam_span offer, size_t index)
 {
-    roam_description ours = {.id = leg->sdp_id, .version = ++leg->sdp_version, .local = leg->rtp_local, .direction = direction};
+    roam_description ours = {
+        .id = leg->sdp_id, .version = ++leg->sdp_version, .local = leg->rtp_local, .direction = direction};
     return negotiate_write(&leg->peer->env.mem, w, &ours, offer, index);
 }
 
 /* 0, or the status to refuse with. The answer is written, nothing else changes but the hold of the other side. */
-static unsigned take_offer(roam_leg *leg, roam_span sdp, roam_writer *answer, roam_direction *direction, roam_addr *remote)
+static unsigned take_offer(roam_leg *leg, roam_span sdp, roam_writer *answer, roam_direction *direction,
+                           roam_addr *remote)
 {
     roam_negotiated theirs;
     unsigned status = negotiate_read(&leg->peer->env.mem, sdp, &theirs);
@@ -530,7 +528,8 @@ bool leg_take_answer(roam_leg *leg, const roam_message *m)
         return false;
     if (leg->offered & DIRECTION_SENDONLY)
         leg->remote_hold = !(theirs.direction & DIRECTION_RECVONLY);
-    (void)audio_signal(&leg->audio, &theirs.remote, (roam_direction)(leg->offered & direction_reverse(theirs.direction)));
+    (void)audio_signal(&leg->audio, &theirs.remote,
+                       (roam_direction)(leg->offered & direction_reverse(theirs.direction)));
     return true;
 }
 

@@ -12,7 +12,7 @@ typedef enum roam_leg_state {
     LEG_CANCELLING, /* we gave it up; its final response is still to come */
     LEG_RINGING,    /* theirs is here, not answered */
     LEG_CONFIRMED,
-    LEG_CLOSING,    /* our BYE is out */
+    LEG_CLOSING, /* our BYE is out */
     LEG_ENDED
 } roam_leg_state;
 const char *leg_state_text(roam_leg_state state);
@@ -31,31 +31,31 @@ typedef struct roam_leg {
     roam_leg_state state;
     roam_leg_offer offer;
     roam_dialog dialog;
-    roam_client_txn *invite;        /* our INVITE or re-INVITE, no final response yet */
-    roam_client_txn *accepted;      /* the last one that got a 2xx: it may get it again */
+    roam_client_txn *invite;   /* our INVITE or re-INVITE, no final response yet */
+    roam_client_txn *accepted; /* the last one that got a 2xx: it may get it again */
     roam_client_txn *update;
     roam_client_txn *bye;
     roam_server_txn *invite_server; /* their first INVITE, not answered yet */
     roam_accept accept;             /* our 2xx waits for its ACK */
     roam_ack ack;
-    roam_timer answer_timer;        /* "answer after" */
-    roam_timer retry_timer;         /* a change of ours again, after 491 or 500 */
-    bool change_is_update;          /* ... by UPDATE */
+    roam_timer answer_timer; /* "answer after" */
+    roam_timer retry_timer;  /* a change of ours again, after 491 or 500 */
+    bool change_is_update;   /* ... by UPDATE */
     bool local_hold, remote_hold;
-    bool wanted_hold;               /* what the change under way asks for */
-    bool allows_update;             /* the other side's Allow says so */
-    bool hangup_wanted;             /* as soon as RFC 3261 15 lets us */
+    bool wanted_hold;   /* what the change under way asks for */
+    bool allows_update; /* the other side's Allow says so */
+    bool hangup_wanted; /* as soon as RFC 3261 15 lets us */
     bool ringing_told;
-    unsigned challenges;            /* answered for the request under way */
+    unsigned challenges; /* answered for the request under way */
     bool rtp_open;
     uint32_t rtp_socket;
     roam_addr rtp_local;
-    roam_direction offered;         /* ours, of the offer under way */
+    roam_direction offered; /* ours, of the offer under way */
     roam_audio audio;
     uint64_t sdp_id;
     uint32_t sdp_version;
-    uint64_t reinvites, updates;    /* theirs that we answered with 2xx */
-    unsigned last_status;           /* of our last INVITE, UPDATE or BYE; 0: none came */
+    uint64_t reinvites, updates; /* theirs that we answered with 2xx */
+    unsigned last_status;        /* of our last INVITE, UPDATE or BYE; 0: none came */
     const char *end_why;
 } roam_leg;
 

@@ -165,7 +165,8 @@ static void invite_accepted(roam_leg *leg, roam_client_txn *txn, const roam_mess
     leg_take_allow(leg, response);
     roam_flow *flow = leg_flow(leg);
     if (flow)
-        (void)ack_send(&leg->ack, &leg->dialog, &peer->sip, flow, message_cseq(response), (roam_span){0}, (roam_span){0});
+        (void)ack_send(&leg->ack, &leg->dialog, &peer->sip, flow, message_cseq(response), (roam_span){0},
+                       (roam_span){0});
     flow_unref(flow);
     leg->offer = OFFER_NONE;
     bool gave_up = leg->state == LEG_CANCELLING;
@@ -189,8 +190,9 @@ static void invite_refused(roam_leg *leg, unsigned status, const roam_message *r
     leg->offer = OFFER_NONE;
     client_txn_abandon(leg->invite);
     leg->invite = NULL;
-    if (response && (status == 401 || status == 407) && leg->state != LEG_CANCELLING && leg->challenges++ < MAX_ANSWERED_CHALLENGES &&
-        peer_learn_challenge(leg->peer, response) && leg_send_invite(leg) == ROAM_OK)
+    if (response && (status == 401 || status == 407) && leg->state != LEG_CANCELLING &&
+        leg->challenges++ < MAX_ANSWERED_CHALLENGES && peer_learn_challenge(leg->peer, response) &&
+        leg_send_invite(leg) == ROAM_OK)
         return;
     if (first)
         leg_end(leg, status, leg->state == LEG_CANCELLING ? "cancelled" : "refused");
@@ -250,8 +252,8 @@ static void update_event(void *user, roam_client_txn *txn, roam_client_event eve
         peer_event(leg->peer, PEER_CALL_CHANGED, leg, status, "");
         return;
     }
-    if ((status == 401 || status == 407) && leg->challenges++ < MAX_ANSWERED_CHALLENGES && peer_learn_challenge(leg->peer, message) &&
-        leg_send_update(leg, offered) == ROAM_OK)
+    if ((status == 401 || status == 407) && leg->challenges++ < MAX_ANSWERED_CHALLENGES &&
+        peer_learn_challenge(leg->peer, message) && leg_send_update(leg, offered) == ROAM_OK)
         return;
     change_refused(leg, status, event == CLIENT_RESPONSE ? message : NULL);
 }
@@ -264,7 +266,8 @@ static void change_refused(roam_leg *leg, unsigned status, const roam_message *r
     roam_time wait = 0;
     leg->challenges = 0;
     if (status == 491) /* whoever chose the Call-ID waits longer */
-        wait = leg->dialog.caller ? ROAM_MS(2100 + 10 * random_below(&env->random, 190)) : ROAM_MS(10 * random_below(&env->random, 201));
+        wait = leg->dialog.caller ? ROAM_MS(2100 + 10 * random_below(&env->random, 190))
+                                  : ROAM_MS(10 * random_below(&env->random, 201));
     else if (status == 500 && response && message_seconds(response, HEADER_RETRY_AFTER, &seconds))
         wait = ROAM_SECONDS(seconds < 32 ? seconds : 32);
     if (wait || status == 491) {
@@ -293,8 +296,8 @@ static void bye_event(void *user, roam_client_txn *txn, roam_client_event event,
     leg->last_status = event == CLIENT_RESPONSE ? message->status : 408;
     client_txn_abandon(leg->bye);
     leg->bye = NULL;
-    if (event == CLIENT_RESPONSE && (message->status == 401 || message->status == 407) && leg->challenges++ < MAX_ANSWERED_CHALLENGES &&
-        peer_learn_challenge(leg->peer, message)) {
+    if (event == CLIENT_RESPONSE && (message->status == 401 || message->status == 407) &&
+        leg->challenges++ < MAX_ANSWERED_CHALLENGES && peer_learn_challenge(leg->peer, message)) {
         (void)leg_send_bye(leg);
         return;
     }

@@ -20,11 +20,13 @@ typedef struct mapping {
     char inside_key[48], outside_key[3];
 } mapping;
 
-static roam_span inside_key(const roam_nat *nat, uint8_t protocol, const roam_addr *source, const roam_addr *destination, char key[48]);
+static roam_span inside_key(const roam_nat *nat, uint8_t protocol, const roam_addr *source,
+                            const roam_addr *destination, char key[48]);
 static roam_span outside_key(uint8_t protocol, uint16_t port, char key[3]);
 static mapping *find_inside(roam_nat *nat, uint8_t protocol, const roam_addr *source, const roam_addr *destination);
 static mapping *find_outside(const roam_nat *nat, uint8_t protocol, uint16_t port);
-static mapping *mapping_new(roam_nat *nat, roam_time now, uint8_t protocol, const roam_addr *source, const roam_addr *destination);
+static mapping *mapping_new(roam_nat *nat, roam_time now, uint8_t protocol, const roam_addr *source,
+                            const roam_addr *destination);
 static void mapping_free(roam_nat *nat, mapping *m);
 static bool port_choose(roam_nat *nat, uint8_t protocol, uint16_t wanted, uint16_t *port);
 static void mapping_used(roam_nat *nat, mapping *m, roam_time now);
@@ -104,7 +106,8 @@ roam_nat_verdict nat_outbound(roam_nat *nat, roam_time now, uint8_t protocol, ro
     return NAT_HAIRPIN;
 }
 
-roam_nat_verdict nat_inbound(roam_nat *nat, roam_time now, uint8_t protocol, const roam_addr *source, roam_addr *destination)
+roam_nat_verdict nat_inbound(roam_nat *nat, roam_time now, uint8_t protocol, const roam_addr *source,
+                             roam_addr *destination)
 {
     expire(nat, now);
     if (!roam_ip_equal(&destination->ip, &nat->config.external)) {
@@ -165,7 +168,8 @@ static size_t put_ip(char *out, const roam_ip *ip)
     return 21;
 }
 
-static roam_span inside_key(const roam_nat *nat, uint8_t protocol, const roam_addr *source, const roam_addr *destination, char key[48])
+static roam_span inside_key(const roam_nat *nat, uint8_t protocol, const roam_addr *source,
+                            const roam_addr *destination, char key[48])
 {
     size_t n = 0;
     key[n++] = (char)protocol;
@@ -202,7 +206,8 @@ static mapping *find_outside(const roam_nat *nat, uint8_t protocol, uint16_t por
     return node ? container_of(node, mapping, outside) : NULL;
 }
 
-static mapping *mapping_new(roam_nat *nat, roam_time now, uint8_t protocol, const roam_addr *source, const roam_addr *destination)
+static mapping *mapping_new(roam_nat *nat, roam_time now, uint8_t protocol, const roam_addr *source,
+                            const roam_addr *destination)
 {
     if (nat->outside.count >= nat->config.max_mappings)
         return NULL;
@@ -219,7 +224,8 @@ static mapping *mapping_new(roam_nat *nat, roam_time now, uint8_t protocol, cons
     m->protocol = protocol;
     m->port = port;
     m->used = now;
-    if (map_insert(&nat->inside, &m->inside, inside_key(nat, protocol, source, destination, m->inside_key)) != ROAM_OK ||
+    if (map_insert(&nat->inside, &m->inside, inside_key(nat, protocol, source, destination, m->inside_key)) !=
+            ROAM_OK ||
         map_insert(&nat->outside, &m->outside, outside_key(protocol, port, m->outside_key)) != ROAM_OK) {
         mapping_free(nat, m);
         return NULL;
@@ -266,7 +272,8 @@ static void mapping_used(roam_nat *nat, mapping *m, roam_time now)
 
 static bool remote_matches(const roam_nat *nat, const remote *r, const roam_addr *addr)
 {
-    return roam_ip_equal(&r->addr.ip, &addr->ip) && (nat->config.filtering == NAT_ADDRESS_DEPENDENT || r->addr.port == addr->port);
+    return roam_ip_equal(&r->addr.ip, &addr->ip) &&
+           (nat->config.filtering == NAT_ADDRESS_DEPENDENT || r->addr.port == addr->port);
 }
 
 static bool remote_allow(roam_nat *nat, mapping *m, roam_time now, const roam_addr *destination)

@@ -16,7 +16,8 @@ unsigned negotiate_read(roam_mem *mem, roam_span text, roam_negotiated *out)
         const roam_sdp_connection *connection = sdp_media_connection(sdp, media);
         if (!span_ieq(media->type, SPAN("audio")) || !span_eq(media->protocol, SPAN("RTP/AVP")) || !takes_pcmu(media))
             continue;
-        *out = (roam_negotiated){.remote = {connection->ip, media->port}, .direction = sdp_direction(sdp, media), .index = i};
+        *out = (roam_negotiated){
+            .remote = {connection->ip, media->port}, .direction = sdp_direction(sdp, media), .index = i};
         status = 0;
     }
     arena_free(&arena);

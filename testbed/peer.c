@@ -137,13 +137,13 @@ int peer_call(roam_peer *peer, roam_time now, const char *uri, uint32_t *call)
 }
 
 /* Finds the call, brings the time up to date, does it, lets what ended go. */
-#define LEG_COMMAND(does)                                                                                               \
-    do {                                                                                                                \
-        peer_advance(peer, now);                                                                                        \
-        roam_leg *leg = find_leg(peer, call);                                                                           \
-        int err = leg ? (does) : ROAM_ENOTFOUND;                                                                        \
-        sip_reap(&peer->sip);                                                                                           \
-        return err;                                                                                                     \
+#define LEG_COMMAND(does)                                                                                              \
+    do {                                                                                                               \
+        peer_advance(peer, now);                                                                                       \
+        roam_leg *leg = find_leg(peer, call);                                                                          \
+        int err = leg ? (does) : ROAM_ENOTFOUND;                                                                       \
+        sip_reap(&peer->sip);                                                                                          \
+        return err;                                                                                                    \
     } while (0)
 
 int peer_answer(roam_peer *peer, roam_time now, uint32_t call)
@@ -213,8 +213,9 @@ void peer_write_contact(const roam_peer *peer, roam_writer *w)
 
 void peer_write_allow(const roam_peer *peer, roam_writer *w)
 {
-    write_header(w, HEADER_ALLOW, peer->config.no_update ? SPAN("INVITE, ACK, CANCEL, BYE, OPTIONS, INFO")
-                                                         : SPAN("INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE"));
+    write_header(w, HEADER_ALLOW,
+                 peer->config.no_update ? SPAN("INVITE, ACK, CANCEL, BYE, OPTIONS, INFO")
+                                        : SPAN("INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE"));
 }
 
 static bool keep(char *out, size_t size, roam_span text)
@@ -232,8 +233,8 @@ bool peer_learn_challenge(roam_peer *peer, const roam_message *response)
     bool proxy = response->status == 407;
     roam_peer_credentials *c = proxy ? &peer->proxy : &peer->registrar;
     roam_challenge challenge;
-    if (!peer->password ||
-        challenge_pick(response, proxy ? HEADER_PROXY_AUTHENTICATE : HEADER_WWW_AUTHENTICATE, (roam_span){0}, &challenge) != ROAM_OK)
+    if (!peer->password || challenge_pick(response, proxy ? HEADER_PROXY_AUTHENTICATE : HEADER_WWW_AUTHENTICATE,
+                                          (roam_span){0}, &challenge) != ROAM_OK)
         return false;
     *c = (roam_peer_credentials){.algorithm = challenge.algorithm, .qop = challenge.qop_auth};
     c->known = keep(c->realm, sizeof c->realm, challenge.realm) && keep(c->nonce, sizeof c->nonce, challenge.nonce) &&
@@ -247,7 +248,8 @@ void peer_write_credentials(roam_peer *peer, roam_writer *w, roam_method method,
     roam_peer_credentials *both[] = {&peer->registrar, &peer->proxy};
     for (size_t i = 0; i < 2; i++) {
         roam_peer_credentials *c = both[i];
-        if (!c->known || (c == &peer->registrar && method != METHOD_REGISTER) || (c == &peer->proxy && method == METHOD_REGISTER))
+        if (!c->known || (c == &peer->registrar && method != METHOD_REGISTER) ||
+            (c == &peer->proxy && method == METHOD_REGISTER))
             continue;
         char cnonce[16];
         roam_writer token;
@@ -310,9 +312,7 @@ static void peer_request(void *user, roam_server_txn *txn, const roam_message *r
         return;
     }
     switch (request->method) {
-    case METHOD_INVITE:
-        leg_incoming(peer, txn, request);
-        break;
+    case METHOD_INVITE: leg_incoming(peer, txn, request); break;
     case METHOD_OPTIONS:
         response_begin(txn, &r, 200, (roam_span){0}, (roam_span){0});
         peer_write_allow(peer, &r.w);
@@ -322,12 +322,8 @@ static void peer_request(void *user, roam_server_txn *txn, const roam_message *r
         break;
     case METHOD_BYE:
     case METHOD_UPDATE:
-    case METHOD_INFO:
-        (void)server_txn_respond(txn, 481, (roam_span){0});
-        break;
-    default:
-        (void)server_txn_respond(txn, 501, (roam_span){0});
-        break;
+    case METHOD_INFO: (void)server_txn_respond(txn, 481, (roam_span){0}); break;
+    default: (void)server_txn_respond(txn, 501, (roam_span){0}); break;
     }
 }
 
@@ -414,9 +410,7 @@ static void register_event(void *user, roam_client_txn *txn, roam_client_event e
         peer->registered = false;
         peer_event(peer, PEER_REGISTER_FAILED, NULL, event == CLIENT_TIMEOUT ? 408 : 503, "no answer");
         break;
-    case CLIENT_ENDED:
-        peer->registering = NULL;
-        break;
+    case CLIENT_ENDED: peer->registering = NULL; break;
     }
 }
 
@@ -424,8 +418,8 @@ static void register_answered(roam_peer *peer, const roam_message *response)
 {
     client_txn_abandon(peer->registering);
     peer->registering = NULL;
-    if ((response->status == 401 || response->status == 407) && peer->register_challenges++ < 2 && peer_learn_challenge(peer, response) &&
-        send_register(peer) == ROAM_OK)
+    if ((response->status == 401 || response->status == 407) && peer->register_challenges++ < 2 &&
+        peer_learn_challenge(peer, response) && send_register(peer) == ROAM_OK)
         return;
     if (response->status < 200 || response->status > 299) {
         peer->registered = false;
@@ -438,11 +432,13 @@ static void register_answered(roam_peer *peer, const roam_message *response)
     uint32_t granted = 0;
     while (message_values(response, HEADER_CONTACT, &cursor, &value))
         if (name_addr_parse(value, &contact) == ROAM_OK && roam_ip_equal(&contact.uri.ip, &peer->path.local.ip) &&
-            uri_effective_port(&contact.uri) == peer->path.local.port && param_find(contact.params, SPAN("expires"), &text))
+            uri_effective_port(&contact.uri) == peer->path.local.port &&
+            param_find(contact.params, SPAN("expires"), &text))
             (void)span_u32(text, &granted);
     peer->registered = granted > 0;
     if (granted > 1)
-        (void)env_arm(&peer->env, &peer->register_timer, ROAM_SECONDS(granted) * 4 / 5); /* refused: the lease runs out, as the event log shows */
+        (void)env_arm(&peer->env, &peer->register_timer,
+                      ROAM_SECONDS(granted) * 4 / 5); /* refused: the lease runs out, as the event log shows */
     peer_event(peer, PEER_REGISTERED, NULL, response->status, granted ? "" : "unregistered");
 }
 

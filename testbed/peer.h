@@ -1,5 +1,5 @@
-/* A far end to call, or to be called by: a small user agent whose manners are configured. It does what it is told and writes down
- * what came. One UDP socket for SIP, a socket of the host for the RTP of each call. No I/O of its own.
+/* A far end to call, or to be called by: a small user agent whose manners are configured. It does what it is told and
+ * writes down what came. One UDP socket for SIP, a socket of the host for the RTP of each call. No I/O of its own.
  *
  * It does not do: reliable provisionals (a Require for them is answered 420), session timers, a move of its own. */
 #ifndef ROAM_TESTBED_PEER_H
@@ -16,11 +16,11 @@ typedef enum roam_peer_event_type {
     PEER_REGISTERED,
     PEER_REGISTER_FAILED, /* status */
     PEER_CALL_INCOMING,
-    PEER_CALL_RINGING,    /* ours rings there */
+    PEER_CALL_RINGING, /* ours rings there */
     PEER_CALL_CONFIRMED,
-    PEER_CALL_CHANGED,    /* a re-INVITE or UPDATE was answered 2xx, in either direction */
-    PEER_CALL_REFUSED,    /* one of ours was not: status */
-    PEER_CALL_ENDED       /* why; status where there is one */
+    PEER_CALL_CHANGED, /* a re-INVITE or UPDATE was answered 2xx, in either direction */
+    PEER_CALL_REFUSED, /* one of ours was not: status */
+    PEER_CALL_ENDED    /* why; status where there is one */
 } roam_peer_event_type;
 const char *peer_event_text(roam_peer_event_type type);
 
@@ -32,7 +32,8 @@ typedef struct roam_peer_event {
 } roam_peer_event;
 
 typedef struct roam_peer_host {
-    void (*send)(void *user, uint32_t socket, const roam_addr *remote, roam_span bytes); /* queues: never calls back into the peer */
+    void (*send)(void *user, uint32_t socket, const roam_addr *remote,
+                 roam_span bytes);                                   /* queues: never calls back into the peer */
     int (*open_rtp)(void *user, uint32_t *socket, roam_addr *local); /* a socket for a call; 0 or a roam_err */
     void (*close_rtp)(void *user, uint32_t socket);
     void (*event)(void *user, const roam_peer_event *event); /* may be NULL; gives no command to the peer */
@@ -49,8 +50,8 @@ typedef struct roam_peer_config {
     const char *password;   /* NULL: none */
     uint32_t socket;        /* for SIP */
     roam_addr local;
-    roam_addr proxy;        /* first hop of whatever starts a dialog, and the registrar; family 0: straight to the URI */
-    uint32_t expires;       /* asked for when registering; 0: 3600 */
+    roam_addr proxy;  /* first hop of whatever starts a dialog, and the registrar; family 0: straight to the URI */
+    uint32_t expires; /* asked for when registering; 0: 3600 */
     roam_peer_answer answer;
     roam_time answer_after; /* from the 180 to the 200 */
     unsigned reject_status; /* 0: 486 */
@@ -89,7 +90,8 @@ struct roam_peer {
 int peer_init(roam_peer *peer, const roam_peer_config *config, const roam_peer_host *host);
 void peer_free(roam_peer *peer); /* sends nothing */
 
-void peer_receive(roam_peer *peer, roam_time now, uint32_t socket, const roam_addr *from, roam_span bytes); /* SIP, or RTP of a call */
+void peer_receive(roam_peer *peer, roam_time now, uint32_t socket, const roam_addr *from,
+                  roam_span bytes); /* SIP, or RTP of a call */
 void peer_advance(roam_peer *peer, roam_time now);
 roam_time peer_deadline(const roam_peer *peer);
 
@@ -100,9 +102,11 @@ int peer_call(roam_peer *peer, roam_time now, const char *uri, uint32_t *call);
 int peer_answer(roam_peer *peer, roam_time now, uint32_t call);
 int peer_reject(roam_peer *peer, roam_time now, uint32_t call, unsigned status);
 int peer_hold(roam_peer *peer, roam_time now, uint32_t call, bool hold, bool by_update);
-int peer_refresh(roam_peer *peer, roam_time now, uint32_t call, bool by_update, bool with_offer); /* nothing changes but the target; a re-INVITE always offers */
+int peer_refresh(roam_peer *peer, roam_time now, uint32_t call, bool by_update,
+                 bool with_offer); /* nothing changes but the target; a re-INVITE always offers */
 int peer_hangup(roam_peer *peer, roam_time now, uint32_t call); /* BYE, CANCEL or 486, as the state wants it */
-void peer_set_answer(roam_peer *peer, roam_peer_answer answer, roam_time after, unsigned reject_status); /* for calls to come */
+void peer_set_answer(roam_peer *peer, roam_peer_answer answer, roam_time after,
+                     unsigned reject_status); /* for calls to come */
 
 /* Everything about a call, also when it has ended. NULL: no such call. */
 const roam_leg *peer_leg(const roam_peer *peer, uint32_t call);

@@ -30,17 +30,21 @@ struct context {
     bool cancelled;
 };
 
-static bool request_valid(roam_proxy *proxy, roam_server_txn *txn, const roam_message *request, roam_route *route, unsigned *forwards);
-static bool request_allowed(roam_proxy *proxy, roam_server_txn *txn, const roam_message *request, const roam_route *route);
-static void refuse(roam_proxy *proxy, roam_server_txn *txn, const roam_message *request, unsigned status, const char *why);
+static bool request_valid(roam_proxy *proxy, roam_server_txn *txn, const roam_message *request, roam_route *route,
+                          unsigned *forwards);
+static bool request_allowed(roam_proxy *proxy, roam_server_txn *txn, const roam_message *request,
+                            const roam_route *route);
+static void refuse(roam_proxy *proxy, roam_server_txn *txn, const roam_message *request, unsigned status,
+                   const char *why);
 static void challenge(roam_proxy *proxy, roam_server_txn *txn, const roam_message *request, roam_auth_verdict verdict);
 static bool looped(const roam_proxy *proxy, const roam_message *request, uint64_t fingerprint);
 static uint64_t request_fingerprint(const roam_proxy *proxy, const roam_message *request);
 static bool in_dialog(const roam_message *request);
 static bool max_forwards(const roam_message *request, unsigned *out);
-static void forward(roam_proxy *proxy, roam_server_txn *txn, const roam_message *request, roam_route *route, unsigned forwards);
-static bool forward_to(context *ctx, const roam_message *request, const roam_route *route, roam_span uri, const roam_hop *hop, unsigned forwards,
-                       uint64_t fingerprint);
+static void forward(roam_proxy *proxy, roam_server_txn *txn, const roam_message *request, roam_route *route,
+                    unsigned forwards);
+static bool forward_to(context *ctx, const roam_message *request, const roam_route *route, roam_span uri,
+                       const roam_hop *hop, unsigned forwards, uint64_t fingerprint);
 static void server_event(void *user, roam_server_txn *txn, roam_server_event event, const roam_message *message);
 static void branch_event(void *user, roam_client_txn *txn, roam_client_event event, const roam_message *message);
 static void branch_final(branch *b, unsigned status, const roam_message *response);
@@ -55,7 +59,8 @@ static void timer_c_fired(roam_timer *timer);
 static void context_free_if_over(context *ctx);
 static void branch_free(branch *b);
 
-int proxy_init(roam_proxy *proxy, roam_site *site, roam_registrar *registrar, roam_auth *auth, const roam_proxy_config *config)
+int proxy_init(roam_proxy *proxy, roam_site *site, roam_registrar *registrar, roam_auth *auth,
+               const roam_proxy_config *config)
 {
     *proxy = (roam_proxy){.site = site, .sip = site->sip, .registrar = registrar, .auth = auth, .config = *config};
     if (!proxy->config.timer_c)
@@ -138,7 +143,8 @@ drop:
 /* ---- what comes in ---- */
 
 /* RFC 3261 16.3 and 16.4. */
-static bool request_valid(roam_proxy *proxy, roam_server_txn *txn, const roam_message *request, roam_route *route, unsigned *forwards)
+static bool request_valid(roam_proxy *proxy, roam_server_txn *txn, const roam_message *request, roam_route *route,
+                          unsigned *forwards)
 {
     roam_value_cursor cursor = {0};
     roam_span option;
@@ -165,7 +171,8 @@ static bool request_valid(roam_proxy *proxy, roam_server_txn *txn, const roam_me
 }
 
 /* Who may send what through us. */
-static bool request_allowed(roam_proxy *proxy, roam_server_txn *txn, const roam_message *request, const roam_route *route)
+static bool request_allowed(roam_proxy *proxy, roam_server_txn *txn, const roam_message *request,
+                            const roam_route *route)
 {
     const roam_proxy_config *config = &proxy->config;
     roam_name_addr from;
@@ -201,7 +208,8 @@ static bool request_allowed(roam_proxy *proxy, roam_server_txn *txn, const roam_
     return false;
 }
 
-static void refuse(roam_proxy *proxy, roam_server_txn *txn, const roam_message *request, unsigned status, const char *why)
+static void refuse(roam_proxy *proxy, roam_server_txn *txn, const roam_message *request, unsigned status,
+                   const char *why)
 {
     proxy->counters.refused++;
     site_notice(proxy->site, &(roam_notice){.type = NOTICE_REFUSED,
@@ -218,7 +226,8 @@ static void challenge(roam_proxy *proxy, roam_server_txn *txn, const roam_messag
 {
     roam_response r;
     response_begin(txn, &r, 407, (roam_span){0}, (roam_span){0});
-    if (auth_write_challenge(proxy->auth, &r.w, HEADER_PROXY_AUTHENTICATE, verdict == AUTH_STALE, server_txn_source(txn)) != ROAM_OK) {
+    if (auth_write_challenge(proxy->auth, &r.w, HEADER_PROXY_AUTHENTICATE, verdict == AUTH_STALE,
+                             server_txn_source(txn)) != ROAM_OK) {
         refuse(proxy, txn, request, 500, "no memory");
         return;
     }
@@ -234,15 +243,16 @@ static void challenge(roam_proxy *proxy, roam_server_txn *txn, const roam_messag
     (void)response_send(&r);
 }
 
-/* RFC 3261 16.3, 4. Our own branch in a Via says that the request was here. It is a loop, and no spiral, when what decides its way is
- * the same as then. As every context lives until its answer, the branch is still known. */
+/* RFC 3261 16.3, 4. Our own branch in a Via says that the request was here. It is a loop, and no spiral, when what
+ * decides its way is the same as then. As every context lives until its answer, the branch is still known. */
 static bool looped(const roam_proxy *proxy, const roam_message *request, uint64_t fingerprint)
 {
     roam_value_cursor cursor = {0};
     roam_span value;
     roam_via via;
     while (message_values(request, HEADER_VIA, &cursor, &value)) {
-        roam_map_node *node = via_parse(value, &via) == ROAM_OK && via.branch.len ? map_find(&proxy->branches, via.branch) : NULL;
+        roam_map_node *node =
+            via_parse(value, &via) == ROAM_OK && via.branch.len ? map_find(&proxy->branches, via.branch) : NULL;
         if (node && container_of(node, branch, by_via)->fingerprint == fingerprint)
             return true;
     }
@@ -279,7 +289,8 @@ static bool max_forwards(const roam_message *request, unsigned *out)
 /* ---- what goes out ---- */
 
 /* RFC 3261 16.5 and 16.6. */
-static void forward(roam_proxy *proxy, roam_server_txn *txn, const roam_message *request, roam_route *route, unsigned forwards)
+static void forward(roam_proxy *proxy, roam_server_txn *txn, const roam_message *request, roam_route *route,
+                    unsigned forwards)
 {
     roam_mem *mem = &proxy->site->env->mem;
     const roam_aor *aor = NULL;
@@ -294,7 +305,8 @@ static void forward(roam_proxy *proxy, roam_server_txn *txn, const roam_message 
             refuse(proxy, txn, request, known ? 480 : 404, known ? "not registered" : "no such user");
             return;
         }
-    } else if ((status = route_hop(proxy->site, proxy->registrar, route, NULL, proxy->config.nat_help, server_txn_flow(txn)->path, &hop)) != 0) {
+    } else if ((status = route_hop(proxy->site, proxy->registrar, route, NULL, proxy->config.nat_help,
+                                   server_txn_flow(txn)->path, &hop)) != 0) {
         refuse(proxy, txn, request, status, "no way to the next hop");
         return;
     }
@@ -330,8 +342,8 @@ static void forward(roam_proxy *proxy, roam_server_txn *txn, const roam_message 
         answer_if_done(ctx);
 }
 
-static bool forward_to(context *ctx, const roam_message *request, const roam_route *route, roam_span uri, const roam_hop *hop, unsigned forwards,
-                       uint64_t fingerprint)
+static bool forward_to(context *ctx, const roam_message *request, const roam_route *route, roam_span uri,
+                       const roam_hop *hop, unsigned forwards, uint64_t fingerprint)
 {
     roam_proxy *proxy = ctx->proxy;
     roam_env *env = proxy->site->env;
@@ -399,8 +411,7 @@ static void server_event(void *user, roam_server_txn *txn, roam_server_event eve
         context_free_if_over(ctx);
         break;
     case SERVER_ACKED:
-    case SERVER_NO_ACK:
-        break;
+    case SERVER_NO_ACK: break;
     }
 }
 
@@ -423,8 +434,8 @@ static void branch_event(void *user, roam_client_txn *txn, roam_client_event eve
                 (void)pass_response(ctx, message);
         } else if (message->status < 300) {
             env_cancel(env, &b->timer_c);
-            /* Every 2xx to an INVITE goes upstream, each time it comes; of other requests the first answer. One that is lost for want
-             * of memory comes again. */
+            /* Every 2xx to an INVITE goes upstream, each time it comes; of other requests the first answer. One that is
+             * lost for want of memory comes again. */
             if ((ctx->is_invite || !ctx->answered) && pass_response(ctx, message))
                 b->status = message->status;
             cancel_others(ctx, b);
@@ -432,12 +443,8 @@ static void branch_event(void *user, roam_client_txn *txn, roam_client_event eve
             branch_final(b, message->status, message);
         }
         break;
-    case CLIENT_TIMEOUT:
-        branch_final(b, 408, NULL);
-        break;
-    case CLIENT_FAILED:
-        branch_final(b, 503, NULL);
-        break;
+    case CLIENT_TIMEOUT: branch_final(b, 408, NULL); break;
+    case CLIENT_FAILED: branch_final(b, 503, NULL); break;
     case CLIENT_ENDED:
         b->txn = NULL;
         env_cancel(env, &b->timer_c);
@@ -470,8 +477,8 @@ static void branch_final(branch *b, unsigned status, const roam_message *respons
     answer_if_done(ctx);
 }
 
-/* 16.7, 10. A branch that nobody answers (a dead Contact) would hold the answer back until Timer B: it counts as over. If it is alive after all, its
- * first provisional is met with the CANCEL. */
+/* 16.7, 10. A branch that nobody answers (a dead Contact) would hold the answer back until Timer B: it counts as over.
+ * If it is alive after all, its first provisional is met with the CANCEL. */
 static void cancel_others(context *ctx, const branch *except)
 {
     if (!ctx->is_invite)
@@ -488,12 +495,15 @@ static void cancel_others(context *ctx, const branch *except)
     }
 }
 
-static const roam_header_id of_the_head[] = {HEADER_VIA, HEADER_FROM, HEADER_TO, HEADER_CALL_ID, HEADER_CSEQ, HEADER_CONTENT_LENGTH, HEADER_OTHER};
+static const roam_header_id of_the_head[] = {HEADER_VIA,  HEADER_FROM,           HEADER_TO,   HEADER_CALL_ID,
+                                             HEADER_CSEQ, HEADER_CONTENT_LENGTH, HEADER_OTHER};
 
 static void notice_answer(const context *ctx, unsigned status, roam_span call_id)
 {
     if (ctx->is_invite && status >= 200)
-        site_notice(ctx->proxy->site, &(roam_notice){.type = NOTICE_CALL_ANSWERED, .method = SPAN("INVITE"), .status = status, .call_id = call_id});
+        site_notice(ctx->proxy->site,
+                    &(roam_notice){
+                        .type = NOTICE_CALL_ANSWERED, .method = SPAN("INVITE"), .status = status, .call_id = call_id});
 }
 
 /* False: no memory to do so. */
@@ -503,12 +513,14 @@ static bool pass_response(context *ctx, const roam_message *response)
     roam_name_addr to;
     if (!ctx->server)
         return true;
-    roam_span tag = name_addr_parse(message_value(response, HEADER_TO), &to) == ROAM_OK ? name_addr_tag(&to) : (roam_span){0};
+    roam_span tag =
+        name_addr_parse(message_value(response, HEADER_TO), &to) == ROAM_OK ? name_addr_tag(&to) : (roam_span){0};
     response_begin(ctx->server, &r, response->status, response->reason, tag);
     write_headers_except(&r.w, response, of_the_head);
     write_body(&r.w, (roam_span){0}, response->body);
     if (ctx->answered) {
-        /* A 2xx that came again, or of another branch: the transaction has its answer and lets this one pass (RFC 6026 7.1). */
+        /* A 2xx that came again, or of another branch: the transaction has its answer and lets this one pass (RFC 6026
+         * 7.1). */
         if (!r.w.overflow)
             (void)sip_send(ctx->proxy->sip, server_txn_flow(ctx->server), writer_span(&r.w));
         return true;
@@ -592,7 +604,8 @@ static int answer_with(context *ctx, const branch *best)
     if (!space || message_parse(&m, space, span_make(best->response, best->response_len)) != ROAM_OK) {
         err = server_txn_respond(ctx->server, status, (roam_span){0});
     } else {
-        roam_span tag = name_addr_parse(message_value(&m, HEADER_TO), &to) == ROAM_OK ? name_addr_tag(&to) : (roam_span){0};
+        roam_span tag =
+            name_addr_parse(message_value(&m, HEADER_TO), &to) == ROAM_OK ? name_addr_tag(&to) : (roam_span){0};
         response_begin(ctx->server, &r, status, status == m.status ? m.reason : (roam_span){0}, tag);
         write_headers_except(&r.w, &m, of_the_head);
         if (status == 401 || status == 407)

@@ -13,9 +13,9 @@ typedef enum roam_proxy_auth {
 typedef struct roam_proxy_config {
     roam_proxy_auth auth;
     bool no_record_route;
-    bool nat_help;      /* what goes to a registered Contact goes to the source of its REGISTER instead */
-    bool edge_refuses;  /* 403 for what a local user sends from where nobody registered */
-    roam_time timer_c;  /* 0: 181 s; RFC 3261 16.6 wants more than three minutes */
+    bool nat_help;     /* what goes to a registered Contact goes to the source of its REGISTER instead */
+    bool edge_refuses; /* 403 for what a local user sends from where nobody registered */
+    roam_time timer_c; /* 0: 181 s; RFC 3261 16.6 wants more than three minutes */
 } roam_proxy_config;
 
 typedef struct roam_proxy_counters {
@@ -33,7 +33,8 @@ typedef struct roam_proxy {
     roam_proxy_counters counters;
 } roam_proxy;
 
-int proxy_init(roam_proxy *proxy, roam_site *site, roam_registrar *registrar, roam_auth *auth, const roam_proxy_config *config);
+int proxy_init(roam_proxy *proxy, roam_site *site, roam_registrar *registrar, roam_auth *auth,
+               const roam_proxy_config *config);
 void proxy_free(roam_proxy *proxy); /* before sip_free */
 
 /* Any request but ACK, CANCEL and a REGISTER for us. */

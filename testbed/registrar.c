@@ -2,7 +2,8 @@
 
 #include <assert.h>
 
-/* One REGISTER being worked out. Nothing in the store changes before everything is known to work (RFC 3261 10.3, step 7: all or nothing). */
+/* One REGISTER being worked out. Nothing in the store changes before everything is known to work (RFC 3261 10.3, step
+ * 7: all or nothing). */
 typedef struct plan {
     roam_registrar *registrar;
     roam_server_txn *txn;
@@ -29,7 +30,8 @@ static bool plan_commit(plan *p);
 static void plan_drop(plan *p);
 static void answer_ok(plan *p);
 static bool contact_lifetime(plan *p, const roam_name_addr *contact, uint32_t *seconds);
-static roam_binding *binding_new(plan *p, const roam_name_addr *contact, uint32_t seconds, roam_span instance, uint32_t reg_id);
+static roam_binding *binding_new(plan *p, const roam_name_addr *contact, uint32_t seconds, roam_span instance,
+                                 uint32_t reg_id);
 static roam_span contact_uri(plan *p, const roam_name_addr *contact, char space[REGISTRAR_MAX_CONTACT]);
 static void binding_remove(roam_binding *b, const char *why);
 static void binding_free(roam_binding *b);
@@ -83,7 +85,8 @@ void registrar_handle(roam_registrar *registrar, roam_server_txn *txn, const roa
     roam_name_addr to;
     plan p = {.registrar = registrar, .txn = txn, .request = request};
     registrar->counters.requests++;
-    if (name_addr_parse(message_value(request, HEADER_TO), &to) != ROAM_OK || !(p.user = registrar_user(&to.uri, user)).len)
+    if (name_addr_parse(message_value(request, HEADER_TO), &to) != ROAM_OK ||
+        !(p.user = registrar_user(&to.uri, user)).len)
         refuse(&p, 400, "To names no user");
     else if (!site_owns_host(registrar->site, &to.uri))
         refuse(&p, 404, "To is not of this domain");
@@ -168,7 +171,8 @@ static bool request_allowed(plan *p)
         return false;
     }
     response_begin(p->txn, &r, 401, (roam_span){0}, (roam_span){0});
-    if (auth_write_challenge(registrar->auth, &r.w, HEADER_WWW_AUTHENTICATE, verdict == AUTH_STALE, source) != ROAM_OK) {
+    if (auth_write_challenge(registrar->auth, &r.w, HEADER_WWW_AUTHENTICATE, verdict == AUTH_STALE, source) !=
+        ROAM_OK) {
         refuse(p, 500, "no memory");
         return false;
     }
@@ -224,13 +228,15 @@ static bool plan_contacts(plan *p)
     return true;
 }
 
-/* One Contact, in the order of the request: with rewriting two of them may become the same, and then the later one counts. */
+/* One Contact, in the order of the request: with rewriting two of them may become the same, and then the later one
+ * counts. */
 static bool plan_contact(plan *p, roam_span value)
 {
     roam_name_addr contact;
     roam_span instance = {0}, reg_id_text;
     uint32_t reg_id = 0, seconds;
-    if (name_addr_parse(value, &contact) != ROAM_OK || (contact.uri.scheme != URI_SIP && contact.uri.scheme != URI_SIPS) ||
+    if (name_addr_parse(value, &contact) != ROAM_OK ||
+        (contact.uri.scheme != URI_SIP && contact.uri.scheme != URI_SIPS) ||
         contact.uri_text.len >= REGISTRAR_MAX_CONTACT || contact.params.len > REGISTRAR_MAX_PARAMS) {
         refuse(p, 400, "bad Contact");
         return false;
@@ -269,7 +275,8 @@ static bool plan_contact(plan *p, roam_span value)
 static bool plan_clear(plan *p)
 {
     for (size_t i = 0; i < p->nset; i++) {
-        if (span_eq(span_of(p->set[i]->call_id), message_value(p->request, HEADER_CALL_ID)) && p->cseq.number <= p->set[i]->cseq) {
+        if (span_eq(span_of(p->set[i]->call_id), message_value(p->request, HEADER_CALL_ID)) &&
+            p->cseq.number <= p->set[i]->cseq) {
             refuse(p, 500, "CSeq out of order");
             return false;
         }
@@ -278,7 +285,8 @@ static bool plan_clear(plan *p)
     return true;
 }
 
-/* Takes the binding out that this Contact stands for. A request that is older than the binding fails (RFC 3261 10.3, step 7). */
+/* Takes the binding out that this Contact stands for. A request that is older than the binding fails (RFC 3261 10.3,
+ * step 7). */
 static bool plan_take_out(plan *p, const roam_uri *uri, roam_span instance, uint32_t reg_id)
 {
     roam_span call_id = message_value(p->request, HEADER_CALL_ID);
@@ -407,7 +415,8 @@ static void answer_ok(plan *p)
         refuse(p, 500, "the list of bindings does not fit into a message");
 }
 
-/* The expires parameter, else Expires, else ours. False: refused with 423 (RFC 3261 10.3: an hour or more is never too short). */
+/* The expires parameter, else Expires, else ours. False: refused with 423 (RFC 3261 10.3: an hour or more is never too
+ * short). */
 static bool contact_lifetime(plan *p, const roam_name_addr *contact, uint32_t *seconds)
 {
     const roam_registrar_config *config = &p->registrar->config;
@@ -453,7 +462,8 @@ static roam_span contact_uri(plan *p, const roam_name_addr *contact, char space[
     return w.overflow ? (roam_span){0} : writer_span(&w);
 }
 
-static roam_binding *binding_new(plan *p, const roam_name_addr *contact, uint32_t seconds, roam_span instance, uint32_t reg_id)
+static roam_binding *binding_new(plan *p, const roam_name_addr *contact, uint32_t seconds, roam_span instance,
+                                 uint32_t reg_id)
 {
     roam_registrar *registrar = p->registrar;
     roam_mem *mem = &registrar->site->env->mem;
@@ -596,13 +606,14 @@ static roam_span source_key(const roam_addr *source, char key[24])
 static void notice_binding(const roam_binding *b, roam_notice_type type, const char *why)
 {
     roam_time now = b->registrar->site->env->now;
-    site_notice(b->registrar->site, &(roam_notice){.type = type,
-                                                   .subject = span_of(b->aor->user),
-                                                   .contact = span_of(b->contact),
-                                                   .call_id = span_of(b->call_id),
-                                                   .remote = b->source,
-                                                   .expires = b->expires_at > now ? (uint32_t)((b->expires_at - now) / ROAM_SECONDS(1)) : 0,
-                                                   .why = why});
+    site_notice(b->registrar->site,
+                &(roam_notice){.type = type,
+                               .subject = span_of(b->aor->user),
+                               .contact = span_of(b->contact),
+                               .call_id = span_of(b->call_id),
+                               .remote = b->source,
+                               .expires = b->expires_at > now ? (uint32_t)((b->expires_at - now) / ROAM_SECONDS(1)) : 0,
+                               .why = why});
 }
 
 static int map_prime(roam_map *map)

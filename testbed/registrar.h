@@ -17,7 +17,8 @@ typedef struct roam_registrar_config {
     uint32_t min_expires;     /* 0: 60. Shorter: 423 */
     uint32_t max_expires;     /* 0: 7200. Longer is cut */
     size_t max_contacts;      /* 0: ROAM_MAX_BINDINGS. More: 403 */
-    bool rewrite_contact;     /* host and port of each Contact are replaced by the source of the REGISTER, as Asterisk does */
+    bool rewrite_contact; /* host and port of each Contact are replaced by the source of the REGISTER, as Asterisk does
+                           */
 } roam_registrar_config;
 
 typedef struct roam_registrar_counters {

@@ -26,7 +26,8 @@ unsigned route_find(const roam_site *site, const roam_message *request, roam_rou
     }
     /* Ours in front: one, or two where we bridge paths (RFC 5658). */
     size_t ours = 0;
-    while (ours < out->nroutes && name_addr_parse(out->routes[ours], &route) == ROAM_OK && site_owns_uri(site, &route.uri))
+    while (ours < out->nroutes && name_addr_parse(out->routes[ours], &route) == ROAM_OK &&
+           site_owns_uri(site, &route.uri))
         ours++;
     for (size_t i = ours; i < out->nroutes; i++)
         out->routes[i - ours] = out->routes[i];
@@ -37,8 +38,8 @@ unsigned route_find(const roam_site *site, const roam_message *request, roam_rou
     return 0;
 }
 
-unsigned route_hop(const roam_site *site, const roam_registrar *registrar, const roam_route *route, const roam_binding *binding, bool nat_help,
-                   roam_path *came_on, roam_hop *out)
+unsigned route_hop(const roam_site *site, const roam_registrar *registrar, const roam_route *route,
+                   const roam_binding *binding, bool nat_help, roam_path *came_on, roam_hop *out)
 {
     roam_uri uri = route->target;
     roam_path *preferred = binding ? binding->path : came_on;
@@ -102,7 +103,8 @@ void route_write(roam_request *r, const roam_route_copy *copy)
         write_span(w, route->uri);
         write_lit(w, ">\r\n");
     }
-    for (int i = message_first(request, HEADER_PROXY_AUTHORIZATION); i >= 0; i = message_next(request, HEADER_PROXY_AUTHORIZATION, i))
+    for (int i = message_first(request, HEADER_PROXY_AUTHORIZATION); i >= 0;
+         i = message_next(request, HEADER_PROXY_AUTHORIZATION, i))
         if (!auth_is_ours(copy->auth, request->headers[i].value))
             write_header(w, HEADER_PROXY_AUTHORIZATION, request->headers[i].value);
     write_headers_except(w, request, without);

@@ -93,7 +93,8 @@ static void server_request(void *user, roam_server_txn *txn, const roam_message 
                                               .subject = request->request_uri,
                                               .call_id = message_value(request, HEADER_CALL_ID),
                                               .remote = *server_txn_source(txn)});
-    if (request->method == METHOD_REGISTER && uri_parse(request->request_uri, &uri) == ROAM_OK && site_owns_uri(&server->site, &uri))
+    if (request->method == METHOD_REGISTER && uri_parse(request->request_uri, &uri) == ROAM_OK &&
+        site_owns_uri(&server->site, &uri))
         registrar_handle(&server->registrar, txn, request);
     else
         proxy_request(&server->proxy, txn, request);

@@ -1,4 +1,5 @@
-/* What registrar and proxy share: which names and addresses are this server, which paths it has, and who is told what happens. */
+/* What registrar and proxy share: which names and addresses are this server, which paths it has, and who is told what
+ * happens. */
 #ifndef ROAM_TESTBED_SITE_H
 #define ROAM_TESTBED_SITE_H
 
@@ -8,14 +9,14 @@
 #define SITE_MAX_PATHS 16u
 
 typedef enum roam_notice_type {
-    NOTICE_REQUEST,          /* a request came: method, subject (its URI), remote */
-    NOTICE_REFUSED,          /* answered by the server itself with a failure: method, subject, status, why */
-    NOTICE_BINDING_ADDED,    /* subject (the user), contact, remote (the source), expires, why ("registered") */
-    NOTICE_BINDING_REFRESHED,/* the same */
-    NOTICE_BINDING_REMOVED,  /* why: "unregistered", "replaced", "expired" */
-    NOTICE_CALL_PASSED,      /* an INVITE without To tag went to `remote`: subject (its URI), contact (where to), call_id */
-    NOTICE_CALL_ANSWERED,    /* the final response went back: status, call_id */
-    NOTICE_DIALOG_REQUEST    /* a request in a dialog went to `remote`: method, contact (its URI), call_id */
+    NOTICE_REQUEST,           /* a request came: method, subject (its URI), remote */
+    NOTICE_REFUSED,           /* answered by the server itself with a failure: method, subject, status, why */
+    NOTICE_BINDING_ADDED,     /* subject (the user), contact, remote (the source), expires, why ("registered") */
+    NOTICE_BINDING_REFRESHED, /* the same */
+    NOTICE_BINDING_REMOVED,   /* why: "unregistered", "replaced", "expired" */
+    NOTICE_CALL_PASSED, /* an INVITE without To tag went to `remote`: subject (its URI), contact (where to), call_id */
+    NOTICE_CALL_ANSWERED, /* the final response went back: status, call_id */
+    NOTICE_DIALOG_REQUEST /* a request in a dialog went to `remote`: method, contact (its URI), call_id */
 } roam_notice_type;
 const char *notice_text(roam_notice_type type); /* "binding-added" */
 
@@ -48,7 +49,8 @@ int site_add_domain(roam_site *site, const char *domain);
 /* The path is up at once. */
 int site_add_path(roam_site *site, uint32_t socket, const roam_addr *local);
 roam_path *site_path_of_socket(const roam_site *site, uint32_t socket); /* NULL: unknown */
-/* The path for requests to an address that is no binding's: the preferred one if its family fits, else the first that does. NULL: none. */
+/* The path for requests to an address that is no binding's: the preferred one if its family fits, else the first that
+ * does. NULL: none. */
 roam_path *site_path_toward(const roam_site *site, const roam_addr *remote, roam_path *preferred);
 
 /* Is the host one of our domains or addresses? For From and To; the port does not count. */

@@ -1,4 +1,5 @@
-/* The whole agent on real sockets: two agents and the test server on one loop, over the loopback addresses of this machine. */
+/* The whole agent on real sockets: two agents and the test server on one loop, over the loopback addresses of this
+ * machine. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -296,7 +297,8 @@ static roam_call_id call_bob(world *w)
 {
     roam_call_id call;
     const roam_call_options options = talk(&w->alice);
-    assert_int_equal(roam_call_make(roam_agent_ua(w->alice.agent), w->alice.account, "sip:bob@example.com", &options, &call), 0);
+    assert_int_equal(
+        roam_call_make(roam_agent_ua(w->alice.agent), w->alice.account, "sip:bob@example.com", &options, &call), 0);
     await(w, both_hear);
     return call;
 }
@@ -308,8 +310,7 @@ static size_t contacts(const world *w, const char *user, const char *host, bool 
     *with_host = false;
     const roam_aor *aor = registrar_find(&w->server.registrar, span_of(user));
     if (aor)
-        list_each(binding, &aor->bindings, roam_binding, node)
-        {
+        list_each (binding, &aor->bindings, roam_binding, node) {
             n++;
             *with_host = *with_host || strstr(binding->contact, host);
         }
@@ -320,8 +321,8 @@ static size_t contacts(const world *w, const char *user, const char *host, bool 
 
 static void register_call_hang_up(void **state)
 {
-    /* Two agents with the OS's own monitor register with a password, one calls the other, both hear the other's tone, the
-     * callee hangs up. Shut down, both are gone from the registrar. */
+    /* Two agents with the OS's own monitor register with a password, one calls the other, both hear the other's tone,
+     * the callee hangs up. Shut down, both are gone from the registrar. */
     world *w = *state;
     bool there;
     begin_party(w, &w->alice, true, "sip:alice@example.com", "wonderland");
@@ -366,8 +367,9 @@ static bool alice_recovered(world *w)
 
 static void call_follows_the_address(void **state)
 {
-    /* Alice's application feeds the pictures: during a call her address becomes another one (127.0.0.0/8 has many). The registrar
-     * has the new Contact only, the call goes on on a new path, both hear each other again, and the peer's BYE arrives. */
+    /* Alice's application feeds the pictures: during a call her address becomes another one (127.0.0.0/8 has many). The
+     * registrar has the new Contact only, the call goes on on a new path, both hear each other again, and the peer's
+     * BYE arrives. */
     world *w = *state;
     bool there;
     begin_party(w, &w->alice, false, "sip:alice@example.com", "wonderland");

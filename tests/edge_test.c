@@ -54,7 +54,8 @@ static bool has_ipv6(void)
     return has;
 }
 
-/* Stops the loop when the core has seen `want` inputs of a type. A test that does not get there is ended by the runner's limit. */
+/* Stops the loop when the core has seen `want` inputs of a type. A test that does not get there is ended by the
+ * runner's limit. */
 typedef struct until {
     roam_agent *agent;
     fake_input_type type;
@@ -96,8 +97,8 @@ static void stop_on_event(void *user, roam_agent *agent, const roam_event *event
 
 static void datagram_goes_there_and_back(void **state)
 {
-    /* Two sockets on loopback, one of which echoes: what was sent comes back with the right addresses, for IPv4 and IPv6.
-     * The event that follows reaches the application, whose command ends the loop. */
+    /* Two sockets on loopback, one of which echoes: what was sent comes back with the right addresses, for IPv4 and
+     * IPv6. The event that follows reaches the application, whose command ends the loop. */
     (void)state;
     const char *locals[] = {"127.0.0.1:0", "[::1]:0"};
     for (size_t i = 0; i < (has_ipv6() ? 2 : 1); i++) {
@@ -136,8 +137,8 @@ static void datagram_goes_there_and_back(void **state)
 
 static void refusals_have_their_names(void **state)
 {
-    /* A port in use is ROAM_EBUSY and an address that is not ours ROAM_EIO, so that the core tries the next port in the one
-     * case only. A closed socket's port is free again in the same turn. */
+    /* A port in use is ROAM_EBUSY and an address that is not ours ROAM_EIO, so that the core tries the next port in the
+     * one case only. A closed socket's port is free again in the same turn. */
     (void)state;
     roam_agent *agent = agent_on(NULL, false);
     roam_ua *ua = roam_agent_ua(agent);
@@ -171,7 +172,8 @@ static void refused_datagram_is_an_error_of_the_socket(void **state)
     fake_open(ua, 1, &local);
     fake_send(ua, 1, &far, "lost");
     fake_send(ua, 99, &far, "lost");
-    fake_output(ua, (roam_output){.type = ROAM_OUTPUT_SEND, .socket = 1, .remote = local, .bytes = {large, sizeof large}});
+    fake_output(ua,
+                (roam_output){.type = ROAM_OUTPUT_SEND, .socket = 1, .remote = local, .bytes = {large, sizeof large}});
     roam_agent_flush(agent);
     assert_int_equal(fake_count(ua, FAKE_ERROR), 1);
     assert_int_equal(fake_input_of(ua, FAKE_ERROR, 0)->socket, 1);
@@ -189,8 +191,8 @@ static void close_on_first(void *user, roam_ua *ua, const fake_input *input)
 
 static void socket_closed_by_its_own_datagram(void **state)
 {
-    /* A hundred datagrams wait, more than one batch holds. The first makes the core close the socket: what is left of the
-     * batch may still arrive, nothing after it, and nothing is touched that was freed (the sanitizers look). */
+    /* A hundred datagrams wait, more than one batch holds. The first makes the core close the socket: what is left of
+     * the batch may still arrive, nothing after it, and nothing is touched that was freed (the sanitizers look). */
     (void)state;
     roam_agent *agent = agent_on(NULL, false);
     roam_ua *ua = roam_agent_ua(agent);
@@ -212,7 +214,8 @@ static void socket_closed_by_its_own_datagram(void **state)
 
 static void many_datagrams_in_order(void **state)
 {
-    /* 200 datagrams sent in one flush, more than a batch and more than a turn takes: all arrive, in order, none twice. */
+    /* 200 datagrams sent in one flush, more than a batch and more than a turn takes: all arrive, in order, none twice.
+     */
     (void)state;
     roam_agent *agent = agent_on(NULL, false);
     roam_ua *ua = roam_agent_ua(agent);
@@ -256,7 +259,7 @@ static void deadline_fires(void **state)
 typedef struct poster {
     roam_agent *agent;
     int number;
-    int next;          /* what must come next from this one: the agent's thread only */
+    int next; /* what must come next from this one: the agent's thread only */
     int *finished;
     pthread_t thread;
 } poster;
@@ -292,7 +295,8 @@ static void *post_many(void *user)
 
 static void posts_of_four_threads(void **state)
 {
-    /* Four threads post 5,000 numbered calls each while the loop runs: all are run on the agent's thread, each thread's in order. */
+    /* Four threads post 5,000 numbered calls each while the loop runs: all are run on the agent's thread, each thread's
+     * in order. */
     (void)state;
     roam_agent *agent = agent_on(NULL, false);
     poster posters[POSTERS];
@@ -329,7 +333,8 @@ static void posts_not_run_are_dropped(void **state)
 
 static void shutdown_stops_own_loop(void **state)
 {
-    /* A shutdown ends in its event, and then in the end of the agent's own loop; without an application to hear it as well. */
+    /* A shutdown ends in its event, and then in the end of the agent's own loop; without an application to hear it as
+     * well. */
     (void)state;
     roam_agent *agent = agent_on(NULL, false);
     roam_agent_shutdown(agent);
@@ -361,8 +366,9 @@ static void foreign_event(void *user, roam_agent *agent, const roam_event *event
 
 static void lives_on_the_applications_loop(void **state)
 {
-    /* On a loop that the application runs itself: a command from one of its callbacks leaves in the same turn; the shutdown
-     * does not stop that loop; the agent's handles close when the loop runs on, and then nothing keeps it alive. */
+    /* On a loop that the application runs itself: a command from one of its callbacks leaves in the same turn; the
+     * shutdown does not stop that loop; the agent's handles close when the loop runs on, and then nothing keeps it
+     * alive. */
     (void)state;
     uv_loop_t loop;
     uv_timer_t timer;
@@ -426,8 +432,8 @@ static void resolve(roam_ua *ua, uint32_t query, const char *name)
 
 static void names_become_addresses(void **state)
 {
-    /* Addresses as text, and what is no name at all, are answered within the flush. "localhost", asked twice, is answered
-     * to both; a name of the TLD that never exists (RFC 6761 6.4) has no address. */
+    /* Addresses as text, and what is no name at all, are answered within the flush. "localhost", asked twice, is
+     * answered to both; a name of the TLD that never exists (RFC 6761 6.4) has no address. */
     (void)state;
     roam_agent *agent = agent_on(NULL, false);
     roam_ua *ua = roam_agent_ua(agent);
@@ -461,8 +467,8 @@ static void names_become_addresses(void **state)
 
 static void agent_does_not_wait_for_names(void **state)
 {
-    /* The agent is freed while names are being looked up, more than threads are allowed: nothing waits, nothing leaks, and
-     * the threads that are still asking find nobody to tell. */
+    /* The agent is freed while names are being looked up, more than threads are allowed: nothing waits, nothing leaks,
+     * and the threads that are still asking find nobody to tell. */
     (void)state;
     roam_agent *agent = agent_on(NULL, false);
     roam_ua *ua = roam_agent_ua(agent);
@@ -477,8 +483,8 @@ static void agent_does_not_wait_for_names(void **state)
 
 static void loopback_is_a_route(void **state)
 {
-    /* With the monitor: the first picture is there when the agent is, and a watched loopback destination is answered within the
-     * flush with a loopback source, so that agents on one machine find each other. */
+    /* With the monitor: the first picture is there when the agent is, and a watched loopback destination is answered
+     * within the flush with a loopback source, so that agents on one machine find each other. */
     (void)state;
     roam_agent *agent = agent_on(NULL, true);
     roam_ua *ua = roam_agent_ua(agent);
@@ -504,10 +510,12 @@ static void loopback_is_a_route(void **state)
 
 static void feed_replaces_the_monitor(void **state)
 {
-    /* Without a monitor the application's pictures reach the core as they are, and an agent without a seed is not made. */
+    /* Without a monitor the application's pictures reach the core as they are, and an agent without a seed is not made.
+     */
     (void)state;
     roam_agent *agent = agent_on(NULL, false);
-    const roam_net_addr addrs[2] = {{.ip = address("192.0.2.1").ip, .link = 7}, {.ip = address("2001:db8::1").ip, .link = 7}};
+    const roam_net_addr addrs[2] = {{.ip = address("192.0.2.1").ip, .link = 7},
+                                    {.ip = address("2001:db8::1").ip, .link = 7}};
     const roam_network network = {.addrs = addrs, .naddrs = 2};
     assert_int_equal(roam_agent_network_update(agent, &network), 0);
     assert_int_equal(fake_input_of(roam_agent_ua(agent), FAKE_NETWORK, 0)->n, 2);
@@ -530,7 +538,8 @@ static void seeds_differ(void **state)
 
 /* ---- sound ---- */
 
-/* The level of a frequency by correlation with it, 1 for a full-scale sine; the ends, where the filter starts, left out. */
+/* The level of a frequency by correlation with it, 1 for a full-scale sine; the ends, where the filter starts, left
+ * out. */
 static double level(const int16_t *samples, size_t n, double hz, double rate)
 {
     double re = 0, im = 0;
@@ -561,8 +570,9 @@ static char *temporary(void)
 
 static void sound_keeps_pitch_and_level(void **state)
 {
-    /* A second of 1 kHz is written in frames of 20 ms at one rate and read at another: the same pitch at the same level. A
-     * frequency above the new rate's band is gone instead of folded into it. At the same rate every sample is as it was. */
+    /* A second of 1 kHz is written in frames of 20 ms at one rate and read at another: the same pitch at the same
+     * level. A frequency above the new rate's band is gone instead of folded into it. At the same rate every sample is
+     * as it was. */
     (void)state;
 #ifndef ROAM_HAVE_SNDFILE
     skip();
@@ -573,8 +583,8 @@ static void sound_keeps_pitch_and_level(void **state)
         unsigned file, call;
         double hz, expected, heard_at;
     } rows[] = {
-        {8000, 8000, 1000, 0.5, 1000},   {8000, 16000, 1000, 0.5, 1000}, {48000, 8000, 1000, 0.5, 1000},
-        {44100, 8000, 1000, 0.5, 1000},  {16000, 48000, 3000, 0.5, 3000}, {48000, 8000, 7000, 0.0, 1000},
+        {8000, 8000, 1000, 0.5, 1000},  {8000, 16000, 1000, 0.5, 1000},  {48000, 8000, 1000, 0.5, 1000},
+        {44100, 8000, 1000, 0.5, 1000}, {16000, 48000, 3000, 0.5, 3000}, {48000, 8000, 7000, 0.0, 1000},
     };
     for (size_t row = 0; row < sizeof rows / sizeof *rows; row++) {
         char *path = temporary();
@@ -605,7 +615,8 @@ static void sound_keeps_pitch_and_level(void **state)
 
 static void sink_takes_a_change_of_rate(void **state)
 {
-    /* The file keeps the rate of the first frame; later frames at another rate are converted, and the length stays right. */
+    /* The file keeps the rate of the first frame; later frames at another rate are converted, and the length stays
+     * right. */
     (void)state;
 #ifndef ROAM_HAVE_SNDFILE
     skip();
@@ -629,8 +640,8 @@ static void sink_takes_a_change_of_rate(void **state)
 
 static void recording_survives_its_process(void **state)
 {
-    /* A process writes 2.5 s of sound and dies without closing: two seconds are readable. The ends of a file: a source that
-     * repeats goes on, one that does not says that it has no more; a sink without sound leaves a readable file. */
+    /* A process writes 2.5 s of sound and dies without closing: two seconds are readable. The ends of a file: a source
+     * that repeats goes on, one that does not says that it has no more; a sink without sound leaves a readable file. */
     (void)state;
 #ifndef ROAM_HAVE_SNDFILE
     skip();

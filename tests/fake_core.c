@@ -103,7 +103,8 @@ void roam_ua_route(roam_ua *ua, roam_time now, const roam_net_route *route)
 
 void roam_ua_resolved(roam_ua *ua, roam_time now, uint32_t query, const roam_ip *ips, size_t n)
 {
-    note(ua, (fake_input){.type = FAKE_RESOLVED, .now = now, .socket = query, .n = n, .addr.ip = n ? ips[0] : (roam_ip){0}});
+    note(ua, (fake_input){
+                 .type = FAKE_RESOLVED, .now = now, .socket = query, .n = n, .addr.ip = n ? ips[0] : (roam_ip){0}});
 }
 
 int roam_network_update(roam_ua *ua, roam_time now, const roam_network *network)
@@ -145,7 +146,8 @@ void fake_output(roam_ua *ua, roam_output output)
 
 void fake_send(roam_ua *ua, uint32_t socket, const roam_addr *to, const char *text)
 {
-    fake_output(ua, (roam_output){.type = ROAM_OUTPUT_SEND, .socket = socket, .remote = *to, .bytes = {text, strlen(text)}});
+    fake_output(
+        ua, (roam_output){.type = ROAM_OUTPUT_SEND, .socket = socket, .remote = *to, .bytes = {text, strlen(text)}});
 }
 
 void fake_open(roam_ua *ua, uint32_t socket, const roam_addr *local)

@@ -1,5 +1,5 @@
-/* A core that does nothing but queue the outputs a test gives it and write down the inputs that the edge hands in. It takes
- * the place of lib/ua, so that the edge is tested alone. */
+/* A core that does nothing but queue the outputs a test gives it and write down the inputs that the edge hands in. It
+ * takes the place of lib/ua, so that the edge is tested alone. */
 #ifndef ROAM_TESTS_FAKE_CORE_H
 #define ROAM_TESTS_FAKE_CORE_H
 
@@ -21,9 +21,9 @@ typedef struct fake_input {
     roam_time now;
     uint32_t socket; /* or query */
     int err;
-    roam_addr addr;  /* where it came from, or bound to, or the first address of a name */
+    roam_addr addr; /* where it came from, or bound to, or the first address of a name */
     roam_net_route route;
-    size_t n;        /* addresses of a name, or of a picture */
+    size_t n; /* addresses of a name, or of a picture */
     size_t len;
     char bytes[128]; /* the beginning of the datagram */
 } fake_input;

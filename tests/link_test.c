@@ -51,7 +51,8 @@ static roam_time pop_number(roam_link *link, uint32_t *n)
 
 static void delay_is_exact(void **state)
 {
-    /* Packets pushed at different times arrive exactly `delay` later, in order, not a microsecond earlier; nothing is under way afterwards. */
+    /* Packets pushed at different times arrive exactly `delay` later, in order, not a microsecond earlier; nothing is
+     * under way afterwards. */
     (void)state;
     rig r;
     uint32_t n;
@@ -69,7 +70,8 @@ static void delay_is_exact(void **state)
 
 static void jitter_keeps_bounds_and_order(void **state)
 {
-    /* With jitter every packet arrives within [delay, delay + jitter] of its push, later packets never before earlier ones, and the delays differ. */
+    /* With jitter every packet arrives within [delay, delay + jitter] of its push, later packets never before earlier
+     * ones, and the delays differ. */
     (void)state;
     rig r;
     uint32_t n;
@@ -90,7 +92,8 @@ static void jitter_keeps_bounds_and_order(void **state)
 
 static void loss_rate_is_as_configured(void **state)
 {
-    /* 100,000 packets at 10 % loss: between 9.5 % and 10.5 % are gone (five standard deviations), counters agree with what arrived. */
+    /* 100,000 packets at 10 % loss: between 9.5 % and 10.5 % are gone (five standard deviations), counters agree with
+     * what arrived. */
     (void)state;
     rig r;
     uint32_t n, arrived = 0;
@@ -109,8 +112,8 @@ static void loss_rate_is_as_configured(void **state)
 
 static void burst_loss_comes_in_runs(void **state)
 {
-    /* Bursts that begin with 1 % and end with 20 % probability, all lost inside: the losses' mean run is near 1/0.2 = 5 packets, and the share near
-     * 0.01*5/(1+0.01*5) = 4.8 %. Independent loss of that share would have runs of 1.05. */
+    /* Bursts that begin with 1 % and end with 20 % probability, all lost inside: the losses' mean run is near 1/0.2 = 5
+     * packets, and the share near 0.01*5/(1+0.01*5) = 4.8 %. Independent loss of that share would have runs of 1.05. */
     (void)state;
     rig r;
     uint32_t n, lost = 0, runs = 0;
@@ -131,7 +134,8 @@ static void burst_loss_comes_in_runs(void **state)
 
 static void reordered_packets_are_overtaken(void **state)
 {
-    /* 5 % are held back by 35 ms, the rest keep their order: every held packet arrives exactly 35 ms late and after later numbers. */
+    /* 5 % are held back by 35 ms, the rest keep their order: every held packet arrives exactly 35 ms late and after
+     * later numbers. */
     (void)state;
     rig r;
     uint32_t n, next_in_order = 0, late = 0;
@@ -172,8 +176,9 @@ static void duplicates_follow_their_original(void **state)
 
 static void bandwidth_spaces_and_queues(void **state)
 {
-    /* 1 Mbit/s, packets of 125 bytes: 1 ms each. Ten at once leave one a millisecond; with room for 500 bytes the fifth is dropped; after an idle time no
-     * credit is left over. A rate that does not divide evenly loses nothing by rounding: 3000 packets at 3 Mbit/s take one second exactly. */
+    /* 1 Mbit/s, packets of 125 bytes: 1 ms each. Ten at once leave one a millisecond; with room for 500 bytes the fifth
+     * is dropped; after an idle time no credit is left over. A rate that does not divide evenly loses nothing by
+     * rounding: 3000 packets at 3 Mbit/s take one second exactly. */
     (void)state;
     rig r;
     char bytes[125] = {0};
@@ -198,7 +203,8 @@ static void bandwidth_spaces_and_queues(void **state)
     while (link_pop(&r.link, ROAM_SECONDS(4), &got, &due))
         ;
 
-    assert_int_equal(link_configure(&r.link, &(roam_link_config){.bandwidth = 3000000, .queue_bytes = 1000000}), ROAM_OK);
+    assert_int_equal(link_configure(&r.link, &(roam_link_config){.bandwidth = 3000000, .queue_bytes = 1000000}),
+                     ROAM_OK);
     for (int i = 0; i < 3000; i++)
         assert_int_equal(link_push(&r.link, ROAM_SECONDS(10), packet), ROAM_OK);
     while (link_pop(&r.link, ROAM_NEVER - 1, &got, &due))
@@ -229,9 +235,15 @@ static void down_drops(void **state)
 
 static void same_seed_same_fate(void **state)
 {
-    /* Two links with one seed treat a stream of packets alike in every respect; another seed does not. And a fault switched on does not change which packets another fault hits. */
+    /* Two links with one seed treat a stream of packets alike in every respect; another seed does not. And a fault
+     * switched on does not change which packets another fault hits. */
     (void)state;
-    roam_link_config faults = {.delay = 1000, .jitter = 500, .loss_ppm = 50000, .reorder_ppm = 30000, .reorder_delay = 3000, .duplicate_ppm = 20000};
+    roam_link_config faults = {.delay = 1000,
+                               .jitter = 500,
+                               .loss_ppm = 50000,
+                               .reorder_ppm = 30000,
+                               .reorder_delay = 3000,
+                               .duplicate_ppm = 20000};
     uint64_t hash[3] = {0};
     for (int run = 0; run < 3; run++) {
         rig r;
@@ -268,7 +280,8 @@ static void same_seed_same_fate(void **state)
 
 static void limits_and_bad_configurations(void **state)
 {
-    /* LINK_MAX_PACKETS under way are the limit; one more is refused and counted. Configurations without sense are refused. */
+    /* LINK_MAX_PACKETS under way are the limit; one more is refused and counted. Configurations without sense are
+     * refused. */
     (void)state;
     rig r;
     rig_up(&r, &(roam_link_config){.delay = 1});

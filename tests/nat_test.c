@@ -61,13 +61,16 @@ static roam_nat_verdict in(rig *r, roam_time now, const char *from, uint16_t por
 
 static void mapping_behaviours(void **state)
 {
-    /* One inside socket sends to A:1, A:2 and B:1. Endpoint-independent: one outside port; address-dependent: one for A, another for B; with ports: three. */
+    /* One inside socket sends to A:1, A:2 and B:1. Endpoint-independent: one outside port; address-dependent: one for
+     * A, another for B; with ports: three. */
     (void)state;
     static const struct {
         roam_nat_behaviour mapping;
         bool same_port_other_port, same_other_address;
         size_t mappings;
-    } cases[] = {{NAT_ENDPOINT_INDEPENDENT, true, true, 1}, {NAT_ADDRESS_DEPENDENT, true, false, 2}, {NAT_ADDRESS_AND_PORT_DEPENDENT, false, false, 3}};
+    } cases[] = {{NAT_ENDPOINT_INDEPENDENT, true, true, 1},
+                 {NAT_ADDRESS_DEPENDENT, true, false, 2},
+                 {NAT_ADDRESS_AND_PORT_DEPENDENT, false, false, 3}};
     for (size_t i = 0; i < 3; i++) {
         rig r;
         rig_up(&r, (roam_nat_config){.mapping = cases[i].mapping});
@@ -86,7 +89,8 @@ static void mapping_behaviours(void **state)
 
 static void filtering_behaviours(void **state)
 {
-    /* After a packet to A:1000 these may send in: anybody; A from any port; A:1000 only. An unmapped port lets nobody in. */
+    /* After a packet to A:1000 these may send in: anybody; A from any port; A:1000 only. An unmapped port lets nobody
+     * in. */
     (void)state;
     static const struct {
         roam_nat_behaviour filtering;
@@ -108,7 +112,8 @@ static void filtering_behaviours(void **state)
 
 static void mappings_time_out(void **state)
 {
-    /* 30 s without a packet end a mapping, to the microsecond; outbound packets keep it, inbound ones only when so configured. */
+    /* 30 s without a packet end a mapping, to the microsecond; outbound packets keep it, inbound ones only when so
+     * configured. */
     (void)state;
     for (int refresh = 0; refresh < 2; refresh++) {
         rig r;
@@ -117,7 +122,8 @@ static void mappings_time_out(void **state)
         assert_int_equal(out(&r, ROAM_SECONDS(20), "10.0.0.2:5060", "198.51.100.1:1000"), port);
         assert_int_equal(in(&r, ROAM_SECONDS(40), "198.51.100.1:1000", port, "10.0.0.2:5060"), NAT_PASS);
         assert_int_equal(in(&r, ROAM_SECONDS(50) - 1, "198.51.100.1:1000", port, "10.0.0.2:5060"), NAT_PASS);
-        assert_int_equal(in(&r, ROAM_SECONDS(50), "198.51.100.1:1000", port, "10.0.0.2:5060"), refresh ? NAT_PASS : NAT_NO_MAPPING);
+        assert_int_equal(in(&r, ROAM_SECONDS(50), "198.51.100.1:1000", port, "10.0.0.2:5060"),
+                         refresh ? NAT_PASS : NAT_NO_MAPPING);
         assert_int_equal(r.nat.counters.expired, refresh ? 0 : 1);
         rig_down(&r);
     }
@@ -136,12 +142,13 @@ static void ports_are_preserved_where_free(void **state)
 
 static void rebinding_moves_every_mapping(void **state)
 {
-    /* After a rebinding the old ports are dead, the new ones let nobody in before the inside sends; then the inside socket is seen with another port. A new outside address keeps the
-     * ports; a flush forgets everything. */
+    /* After a rebinding the old ports are dead, the new ones let nobody in before the inside sends; then the inside
+     * socket is seen with another port. A new outside address keeps the ports; a flush forgets everything. */
     (void)state;
     rig r;
     rig_up(&r, (roam_nat_config){0});
-    uint16_t one = out(&r, 0, "10.0.0.2:5060", "198.51.100.1:1000"), two = out(&r, 0, "10.0.0.3:5060", "198.51.100.1:1000");
+    uint16_t one = out(&r, 0, "10.0.0.2:5060", "198.51.100.1:1000"),
+             two = out(&r, 0, "10.0.0.3:5060", "198.51.100.1:1000");
     nat_rebind(&r.nat, NULL);
     assert_int_equal(nat_mappings(&r.nat), 2);
     assert_int_equal(in(&r, 1, "198.51.100.1:1000", one, ""), NAT_NO_MAPPING);
@@ -163,12 +170,14 @@ static void rebinding_moves_every_mapping(void **state)
 
 static void hairpin(void **state)
 {
-    /* Two inside hosts by outside addresses: with hairpinning the packet comes back inside with the sender's outside address, if the receiver's filter lets it; without, it is dropped. */
+    /* Two inside hosts by outside addresses: with hairpinning the packet comes back inside with the sender's outside
+     * address, if the receiver's filter lets it; without, it is dropped. */
     (void)state;
     for (int on = 0; on < 2; on++) {
         rig r;
         rig_up(&r, (roam_nat_config){.hairpin = on, .filtering = NAT_ADDRESS_DEPENDENT});
-        roam_addr source = addr("10.0.0.2:5060"), to = addr("203.0.113.1:0"), inside = addr("10.0.0.3:7000"), outside = to;
+        roam_addr source = addr("10.0.0.2:5060"), to = addr("203.0.113.1:0"), inside = addr("10.0.0.3:7000"),
+                  outside = to;
         to.port = out(&r, 0, "10.0.0.3:7000", "198.51.100.1:1000");
         assert_int_equal(nat_outbound(&r.nat, 0, UDP, &source, &to), on ? NAT_FILTERED : NAT_NO_MAPPING);
         if (on) {
@@ -185,7 +194,8 @@ static void hairpin(void **state)
 
 static void the_table_is_bounded(void **state)
 {
-    /* 100 mappings are allowed: the 101st socket is refused, the others go on; after the time-out there is room again. With two ports only two mappings fit. */
+    /* 100 mappings are allowed: the 101st socket is refused, the others go on; after the time-out there is room again.
+     * With two ports only two mappings fit. */
     (void)state;
     rig r;
     rig_up(&r, (roam_nat_config){.max_mappings = 100});
@@ -210,7 +220,8 @@ static void the_table_is_bounded(void **state)
 
 static void remotes_of_a_filter_are_bounded(void **state)
 {
-    /* One socket sends to 200 destinations: memory holds NAT_MAX_REMOTES of them, the newest pass, the first is forgotten. */
+    /* One socket sends to 200 destinations: memory holds NAT_MAX_REMOTES of them, the newest pass, the first is
+     * forgotten. */
     (void)state;
     rig r;
     rig_up(&r, (roam_nat_config){.filtering = NAT_ADDRESS_AND_PORT_DEPENDENT});
@@ -261,7 +272,8 @@ static void *miser_realloc(void *user, void *ptr, size_t size)
 
 static void memory_refused(void **state)
 {
-    /* Every allocation of the first packet refused in turn: the packet is dropped as "full", nothing leaks, and the next one passes. */
+    /* Every allocation of the first packet refused in turn: the packet is dropped as "full", nothing leaks, and the
+     * next one passes. */
     (void)state;
     for (int budget = 0; budget < 4; budget++) {
         rig r;

@@ -1,5 +1,5 @@
-/* edge/monitor_linux.c: the pictures that arrive when real links, addresses, routes and rules of a kernel change. Each test has
- * a network namespace of its own; where that is not permitted all are skipped, with the reason. */
+/* edge/monitor_linux.c: the pictures that arrive when real links, addresses, routes and rules of a kernel change. Each
+ * test has a network namespace of its own; where that is not permitted all are skipped, with the reason. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -106,7 +106,8 @@ static void ip(const char *input)
     ip_wait(ip_start(input), input);
 }
 
-/* Two ways out: links a0 and b0 with an address each, a0 preferred. Their other ends are in the same namespace, down the wire. */
+/* Two ways out: links a0 and b0 with an address each, a0 preferred. Their other ends are in the same namespace, down
+ * the wire. */
 static void two_networks(void)
 {
     ip("link add a0 type veth peer name a1\n"
@@ -159,7 +160,8 @@ static void await_(world *w, expectation *expected, const char *what)
         for (size_t i = 0; i < w->naddrs; i++) {
             char text[ROAM_ADDR_TEXT_MAX];
             roam_ip_format(&w->addrs[i].ip, text);
-            print_message("  %s link %u flags %u metric %u\n", text, w->addrs[i].link, w->addrs[i].flags, w->addrs[i].metric);
+            print_message("  %s link %u flags %u metric %u\n", text, w->addrs[i].link, w->addrs[i].flags,
+                          w->addrs[i].metric);
         }
         fail_msg("never came: %s", what);
     }
@@ -280,8 +282,8 @@ static bool far_by_b(const world *w)
 
 static void address_goes(void **state)
 {
-    /* One network, then its address is removed: the picture has neither the address nor a route, at once. With the address,
-     * but without a route, the destination stays unreachable; with both it is back. */
+    /* One network, then its address is removed: the picture has neither the address nor a route, at once. With the
+     * address, but without a route, the destination stays unreachable; with both it is back. */
     world *w = begin(state);
     start(w);
     assert_int_equal(w->naddrs, 0);
@@ -310,8 +312,8 @@ static void address_goes(void **state)
 
 static void default_route_moves(void **state)
 {
-    /* Both networks stay up while the preferred default route goes and comes: the answer follows, the addresses stay, their
-     * metric says which is which. A destination on a network of our own does not move at all. */
+    /* Both networks stay up while the preferred default route goes and comes: the answer follows, the addresses stay,
+     * their metric says which is which. A destination on a network of our own does not move at all. */
     world *w = begin(state);
     two_networks();
     start(w);
@@ -332,8 +334,9 @@ static void default_route_moves(void **state)
 
 static void silent_flush_is_found(void **state)
 {
-    /* The kernel tells of a removed address before it removes the IPv4 routes through it, and does that silently. Many times
-     * in a row the address, or the link, goes while the monitor runs: the picture must always come to rest on the other link. */
+    /* The kernel tells of a removed address before it removes the IPv4 routes through it, and does that silently. Many
+     * times in a row the address, or the link, goes while the monitor runs: the picture must always come to rest on the
+     * other link. */
     world *w = begin(state);
     two_networks();
     start(w);
@@ -378,8 +381,8 @@ static bool v6_deprecated(const world *w)
 
 static void tentative_then_usable(void **state)
 {
-    /* An IPv6 address under duplicate detection is listed as tentative and leads nowhere; when the kernel has finished, the
-     * picture says so without being asked. Later it is deprecated: listed as that. */
+    /* An IPv6 address under duplicate detection is listed as tentative and leads nowhere; when the kernel has finished,
+     * the picture says so without being asked. Later it is deprecated: listed as that. */
     world *w = begin(state);
     if (access("/proc/sys/net/ipv6", F_OK) != 0)
         skip();
@@ -406,8 +409,8 @@ static bool policy_off(const world *w)
 
 static void policy_route_counts(void **state)
 {
-    /* A rule sends one destination through a table of its own. Nothing else changes: no link, address or route event comes
-     * with it. Its answer moves, that of the other destination does not; and back. */
+    /* A rule sends one destination through a table of its own. Nothing else changes: no link, address or route event
+     * comes with it. Its answer moves, that of the other destination does not; and back. */
     world *w = begin(state);
     two_networks();
     ip("route add default via 10.2.0.1 table 100\n");
@@ -433,8 +436,8 @@ static bool vpn_on(const world *w)
 
 static void vpn_goes_on_and_off(void **state)
 {
-    /* A tun device with a more specific route takes its destinations, and gives them back when its process closes it: the
-     * device goes with all that hung on it. Its address, without a default route, has no metric. */
+    /* A tun device with a more specific route takes its destinations, and gives them back when its process closes it:
+     * the device goes with all that hung on it. Its address, without a default route, has no metric. */
     world *w = begin(state);
     int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
     struct ifreq request = {.ifr_name = "vpn0", .ifr_flags = IFF_TUN | IFF_NO_PI};
@@ -449,7 +452,8 @@ static void vpn_goes_on_and_off(void **state)
     watch(w, "203.0.113.5");
     watch(w, "198.51.100.1");
     settle(w);
-    ip("link set vpn0 addrgenmode none\nlink set vpn0 up\naddr add 10.8.0.2/32 dev vpn0\nroute add 203.0.113.0/24 dev vpn0\n");
+    ip("link set vpn0 addrgenmode none\nlink set vpn0 up\naddr add 10.8.0.2/32 dev vpn0\nroute add 203.0.113.0/24 dev "
+       "vpn0\n");
     await(w, vpn_on);
     assert_int_equal(listed(w, "10.8.0.2")->metric, UINT32_MAX);
     close(fd);
@@ -459,7 +463,8 @@ static void vpn_goes_on_and_off(void **state)
 
 static void unused_address_changes_no_route(void **state)
 {
-    /* An address nobody uses appears: a new picture, with the same answers. A route to where nobody looks: no picture at all. */
+    /* An address nobody uses appears: a new picture, with the same answers. A route to where nobody looks: no picture
+     * at all. */
     world *w = begin(state);
     two_networks();
     start(w);
@@ -481,8 +486,8 @@ static void unused_address_changes_no_route(void **state)
 
 static void carrier_lost_uses_the_next_link(void **state)
 {
-    /* The cable of the preferred link is pulled; its address and routes stay, and the kernel goes on preferring them. The
-     * picture has the other link's answer, though, and back when the carrier is. */
+    /* The cable of the preferred link is pulled; its address and routes stay, and the kernel goes on preferring them.
+     * The picture has the other link's answer, though, and back when the carrier is. */
     world *w = begin(state);
     two_networks();
     start(w);
@@ -501,7 +506,8 @@ static void carrier_lost_uses_the_next_link(void **state)
 
 static void link_without_route_is_no_way_out(void **state)
 {
-    /* As above, but the other link leads nowhere: asked for it, the kernel would suppose the destination on it. Not so the picture. */
+    /* As above, but the other link leads nowhere: asked for it, the kernel would suppose the destination on it. Not so
+     * the picture. */
     world *w = begin(state);
     two_networks();
     ip("route del default via 10.2.0.1 metric 200\nroute add default via 10.2.0.1 table 100\n");
@@ -514,8 +520,8 @@ static void link_without_route_is_no_way_out(void **state)
 
 static void own_and_loopback_destinations(void **state)
 {
-    /* A destination of this device itself is answered with its own address on the loopback link; 127.0.0.0/8 and ::1 are
-     * never listed. */
+    /* A destination of this device itself is answered with its own address on the loopback link; 127.0.0.0/8 and ::1
+     * are never listed. */
     world *w = begin(state);
     two_networks();
     start(w);
@@ -565,7 +571,8 @@ static bool all_by_b(const world *w)
 
 static void many_destinations_move_together(void **state)
 {
-    /* 600 destinations are watched, one of them twice: all move in one picture. Unwatched once, that one is still answered. */
+    /* 600 destinations are watched, one of them twice: all move in one picture. Unwatched once, that one is still
+     * answered. */
     world *w = begin(state);
     two_networks();
     start(w);

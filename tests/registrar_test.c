@@ -19,12 +19,14 @@ static unsigned ask_register(world *w, const char *from, unsigned cseq, const ch
 {
     return world_ask(w, from,
                      "REGISTER sip:example.com SIP/2.0\nVia: SIP/2.0/UDP %s;branch=$branch;rport\nMax-Forwards: 70\n"
-                     "From: <sip:alice@example.com>;tag=a1\nTo: <sip:alice@example.com>\nCall-ID: reg-alice\nCSeq: %u REGISTER\n%sContent-Length: 0\n\n",
+                     "From: <sip:alice@example.com>;tag=a1\nTo: <sip:alice@example.com>\nCall-ID: reg-alice\nCSeq: %u "
+                     "REGISTER\n%sContent-Length: 0\n\n",
                      from, cseq, lines);
 }
 
 /* With credentials for `challenge`. */
-static unsigned ask_register_with(world *w, const char *from, unsigned cseq, const roam_challenge *challenge, const char *password, uint32_t count)
+static unsigned ask_register_with(world *w, const char *from, unsigned cseq, const roam_challenge *challenge,
+                                  const char *password, uint32_t count)
 {
     char lines[2048];
     roam_writer out;
@@ -64,7 +66,8 @@ static roam_challenge keep_challenge(world *w, char space[1024])
 
 static void registers_with_digest(void **state)
 {
-    /* For each algorithm, and all at once: a peer without credentials is challenged once, answers, and its Contact is bound; the strongest is offered first. */
+    /* For each algorithm, and all at once: a peer without credentials is challenged once, answers, and its Contact is
+     * bound; the strongest is offered first. */
     (void)state;
     static const struct {
         bool md5, sha256, sha512;
@@ -74,7 +77,10 @@ static void registers_with_digest(void **state)
                  {false, false, true, DIGEST_SHA512_256},
                  {true, true, true, DIGEST_SHA512_256}};
     for (size_t i = 0; i < 4; i++) {
-        world *w = world_new(&(roam_testserver_config){.auth = {.md5 = cases[i].md5, .sha256 = cases[i].sha256, .sha512_256 = cases[i].sha512}}, &perfect);
+        world *w = world_new(
+            &(roam_testserver_config){
+                .auth = {.md5 = cases[i].md5, .sha256 = cases[i].sha256, .sha512_256 = cases[i].sha512}},
+            &perfect);
         assert_int_equal(testserver_add_user(&w->server, "bob", "secret"), ROAM_OK);
         world_peer *bob = world_add_peer(w, 0, "bob", "secret", NULL);
         assert_int_equal(peer_register(&bob->peer, w->now), ROAM_OK);
@@ -94,12 +100,14 @@ static void registers_with_digest(void **state)
 
 static void wrong_password_and_user(void **state)
 {
-    /* A wrong password, an unknown user, and a user who names himself another: each gets 401 without stale, and nothing is bound. */
+    /* A wrong password, an unknown user, and a user who names himself another: each gets 401 without stale, and nothing
+     * is bound. */
     (void)state;
     world *w = world_new(NULL, &perfect);
     char space[1024];
     assert_int_equal(testserver_add_user(&w->server, "alice", "secret"), ROAM_OK);
-    world_peer *liar = world_add_peer(w, 0, "alice", "guess", NULL), *nobody = world_add_peer(w, 1, "nobody", "secret", NULL);
+    world_peer *liar = world_add_peer(w, 0, "alice", "guess", NULL),
+               *nobody = world_add_peer(w, 1, "nobody", "secret", NULL);
     assert_int_equal(peer_register(&liar->peer, w->now), ROAM_OK);
     assert_int_equal(peer_register(&nobody->peer, w->now), ROAM_OK);
     world_run(w, ROAM_SECONDS(5));
@@ -116,7 +124,8 @@ static void wrong_password_and_user(void **state)
 
 static void nonce_counts(void **state)
 {
-    /* On one nonce: count 1 passes, the same bytes as a new transaction are a replay (401, stale=true), 3 passes, 2 that was overtaken passes once, not twice. A strict server refuses 2. */
+    /* On one nonce: count 1 passes, the same bytes as a new transaction are a replay (401, stale=true), 3 passes, 2
+     * that was overtaken passes once, not twice. A strict server refuses 2. */
     (void)state;
     for (int strict = 0; strict < 2; strict++) {
         world *w = world_new(&(roam_testserver_config){.auth = {.strict_count = strict}}, &perfect);
@@ -138,7 +147,8 @@ static void nonce_counts(void **state)
 
 static void nonces_end(void **state)
 {
-    /* A nonce past its lifetime is stale, though the password is right. A wrong password on it is not called stale. Without qop a nonce is good once. */
+    /* A nonce past its lifetime is stale, though the password is right. A wrong password on it is not called stale.
+     * Without qop a nonce is good once. */
     (void)state;
     world *w = world_new(&(roam_testserver_config){.auth = {.nonce_lifetime = ROAM_SECONDS(60)}}, &perfect);
     char space[1024], other[1024];
@@ -160,7 +170,8 @@ static void nonces_end(void **state)
 
 static void nonce_options(void **state)
 {
-    /* bind_source: the nonce of one address is stale from another. one_time: the second request on a nonce is stale, whatever its count. */
+    /* bind_source: the nonce of one address is stale from another. one_time: the second request on a nonce is stale,
+     * whatever its count. */
     (void)state;
     char space[1024], other[1024];
     world *w = world_new(&(roam_testserver_config){.auth = {.bind_source = true}}, &perfect);
@@ -185,7 +196,8 @@ static void nonce_options(void **state)
 
 static void bindings_expire_and_are_refreshed(void **state)
 {
-    /* A peer with a lease of 100 s stays bound for 1000 s by its own refreshes; when it is cut off, the binding goes when the lease ends, and the notice says so. */
+    /* A peer with a lease of 100 s stays bound for 1000 s by its own refreshes; when it is cut off, the binding goes
+     * when the lease ends, and the notice says so. */
     (void)state;
     world *w = world_new(NULL, &perfect);
     world_peer *bob = world_add_peer(w, 0, "bob", NULL, &(roam_peer_config){.expires = 100});
@@ -204,8 +216,9 @@ static void bindings_expire_and_are_refreshed(void **state)
 
 static void several_contacts_at_once(void **state)
 {
-    /* Two Contacts, one with its own lifetime, one by the Expires header; both are in the 200. Then a request with one good and one too short Contact: 423 with Min-Expires, and not even
-     * the good one was taken. Removing one leaves the other. A REGISTER without Contact only asks. */
+    /* Two Contacts, one with its own lifetime, one by the Expires header; both are in the 200. Then a request with one
+     * good and one too short Contact: 423 with Min-Expires, and not even the good one was taken. Removing one leaves
+     * the other. A REGISTER without Contact only asks. */
     (void)state;
     world *w = world_new(NULL, &perfect);
     uint32_t expires = 0;
@@ -216,7 +229,8 @@ static void several_contacts_at_once(void **state)
     assert_int_equal(world_contacts(w, "sip:alice@192.0.2.60:5070", &expires), 1);
     assert_int_equal(expires, 1200);
 
-    assert_int_equal(ask_register(w, ALICE, 2, "Contact: " WIFI ";expires=900\nContact: <sip:alice@192.0.2.70>;expires=5\n"), 423);
+    assert_int_equal(
+        ask_register(w, ALICE, 2, "Contact: " WIFI ";expires=900\nContact: <sip:alice@192.0.2.70>;expires=5\n"), 423);
     assert_true(span_eq(message_value(&w->reply, HEADER_MIN_EXPIRES), SPAN("60")));
     world_run(w, ROAM_SECONDS(97)); /* each request took a second of the world: 100 s are gone */
     assert_int_equal(ask_register(w, ALICE, 3, ""), 200);
@@ -232,7 +246,8 @@ static void several_contacts_at_once(void **state)
 
 static void old_and_new_in_one_request(void **state)
 {
-    /* The move of an agent: the old Contact with expires=0 and the new one in one REGISTER, from the new address. One binding is left, the new one, in either order. */
+    /* The move of an agent: the old Contact with expires=0 and the new one in one REGISTER, from the new address. One
+     * binding is left, the new one, in either order. */
     (void)state;
     static const char *const moves[] = {"Contact: " WIFI ";expires=0\nContact: " CELL ";expires=300\n",
                                         "Contact: " CELL ";expires=300, " WIFI ";expires=0\n"};
@@ -252,7 +267,8 @@ static void old_and_new_in_one_request(void **state)
 
 static void requests_out_of_order(void **state)
 {
-    /* The same Call-ID with a CSeq that is not higher changes nothing and fails (RFC 3261 10.3, 7); another Call-ID may. The same holds for the wildcard. */
+    /* The same Call-ID with a CSeq that is not higher changes nothing and fails (RFC 3261 10.3, 7); another Call-ID
+     * may. The same holds for the wildcard. */
     (void)state;
     world *w = world_new(NULL, &perfect);
     assert_int_equal(ask_register(w, ALICE, 10, "Contact: " WIFI ";expires=600\n"), 200);
@@ -268,21 +284,27 @@ static void requests_out_of_order(void **state)
     assert_int_equal(world_contacts(w, NULL, NULL), 0);
     assert_int_equal(w->server.registrar.nbindings, 0);
     assert_int_equal(world_ask(w, ALICE,
-                               "REGISTER sip:example.com SIP/2.0\nVia: SIP/2.0/UDP " ALICE ";branch=$branch;rport\nMax-Forwards: 70\n"
-                               "From: <sip:alice@example.com>;tag=b\nTo: <sip:alice@example.com>\nCall-ID: other\nCSeq: 1 REGISTER\nContact: " WIFI
-                               "\nContent-Length: 0\n\n"),
+                               "REGISTER sip:example.com SIP/2.0\nVia: SIP/2.0/UDP " ALICE
+                               ";branch=$branch;rport\nMax-Forwards: 70\n"
+                               "From: <sip:alice@example.com>;tag=b\nTo: <sip:alice@example.com>\nCall-ID: "
+                               "other\nCSeq: 1 REGISTER\nContact: " WIFI "\nContent-Length: 0\n\n"),
                      200);
     assert_true(world_free(w));
 }
 
 static void instance_and_reg_id(void **state)
 {
-    /* RFC 5626: a Contact with the same +sip.instance and reg-id replaces, whatever its URI; another reg-id stands beside it. Require: outbound comes back where the client supports it. */
+    /* RFC 5626: a Contact with the same +sip.instance and reg-id replaces, whatever its URI; another reg-id stands
+     * beside it. Require: outbound comes back where the client supports it. */
     (void)state;
     world *w = world_new(NULL, &perfect);
-    assert_int_equal(ask_register(w, ALICE, 1, "Supported: outbound\nContact: " WIFI ";reg-id=1;+sip.instance=\"<urn:uuid:1>\"\n"), 200);
+    assert_int_equal(
+        ask_register(w, ALICE, 1, "Supported: outbound\nContact: " WIFI ";reg-id=1;+sip.instance=\"<urn:uuid:1>\"\n"),
+        200);
     assert_true(message_has_token(&w->reply, HEADER_REQUIRE, SPAN("outbound")));
-    assert_int_equal(ask_register(w, "192.0.2.60:5070", 2, "Supported: outbound\nContact: " CELL ";reg-id=1;+sip.instance=\"<urn:uuid:1>\"\n"), 200);
+    assert_int_equal(ask_register(w, "192.0.2.60:5070", 2,
+                                  "Supported: outbound\nContact: " CELL ";reg-id=1;+sip.instance=\"<urn:uuid:1>\"\n"),
+                     200);
     assert_int_equal(world_contacts(w, NULL, NULL), 1);
     assert_int_equal(world_contacts(w, "sip:alice@192.0.2.60:5070", NULL), 1);
     assert_int_equal(ask_register(w, ALICE, 3, "Contact: " WIFI ";reg-id=2;+sip.instance=\"<urn:uuid:1>\"\n"), 200);
@@ -295,22 +317,26 @@ static void instance_and_reg_id(void **state)
 
 static void rewritten_contacts(void **state)
 {
-    /* A registrar that rewrites: what is bound is the source. Old and new in one request become the same address then, and the order decides: old after new leaves nothing bound. */
+    /* A registrar that rewrites: what is bound is the source. Old and new in one request become the same address then,
+     * and the order decides: old after new leaves nothing bound. */
     (void)state;
     world *w = world_new(&(roam_testserver_config){.registrar = {.rewrite_contact = true}}, &perfect);
     assert_int_equal(ask_register(w, "198.51.100.7:3333", 1, "Contact: " WIFI ";expires=600\n"), 200);
     assert_int_equal(world_contacts(w, "sip:alice@198.51.100.7:3333", NULL), 1);
-    assert_int_equal(ask_register(w, "198.51.100.8:4444", 2, "Contact: " WIFI ";expires=0, " CELL ";expires=600\n"), 200);
+    assert_int_equal(ask_register(w, "198.51.100.8:4444", 2, "Contact: " WIFI ";expires=0, " CELL ";expires=600\n"),
+                     200);
     assert_int_equal(world_contacts(w, "sip:alice@198.51.100.8:4444", NULL), 1);
     assert_int_equal(world_contacts(w, "sip:alice@198.51.100.7:3333", NULL), 1);
-    assert_int_equal(ask_register(w, "198.51.100.8:4444", 3, "Contact: " CELL ";expires=600, " WIFI ";expires=0\n"), 200);
+    assert_int_equal(ask_register(w, "198.51.100.8:4444", 3, "Contact: " CELL ";expires=600, " WIFI ";expires=0\n"),
+                     200);
     assert_int_equal(world_contacts(w, "sip:alice@198.51.100.8:4444", NULL), 0);
     assert_true(world_free(w));
 }
 
 static void limits_of_contacts(void **state)
 {
-    /* max_contacts 2: the third is refused with 403 and the two stay; replacing one of them works. Bad Contacts are 400. 40 in one request are refused whatever the limit. */
+    /* max_contacts 2: the third is refused with 403 and the two stay; replacing one of them works. Bad Contacts are
+     * 400. 40 in one request are refused whatever the limit. */
     (void)state;
     world *w = world_new(&(roam_testserver_config){.registrar = {.max_contacts = 2}}, &perfect);
     assert_int_equal(ask_register(w, ALICE, 1, "Contact: " WIFI ", " CELL "\n"), 200);
@@ -331,14 +357,16 @@ static void limits_of_contacts(void **state)
 
 static void what_is_not_registered(void **state)
 {
-    /* A To of another domain is 404, an unknown extension 420 with its name in Unsupported. Lifetimes above the maximum are cut. */
+    /* A To of another domain is 404, an unknown extension 420 with its name in Unsupported. Lifetimes above the maximum
+     * are cut. */
     (void)state;
     world *w = world_new(NULL, &perfect);
     uint32_t expires = 0;
     assert_int_equal(world_ask(w, ALICE,
-                               "REGISTER sip:example.com SIP/2.0\nVia: SIP/2.0/UDP " ALICE ";branch=$branch;rport\nMax-Forwards: 70\n"
-                               "From: <sip:alice@example.org>;tag=b\nTo: <sip:alice@example.org>\nCall-ID: other\nCSeq: 1 REGISTER\nContact: " WIFI
-                               "\nContent-Length: 0\n\n"),
+                               "REGISTER sip:example.com SIP/2.0\nVia: SIP/2.0/UDP " ALICE
+                               ";branch=$branch;rport\nMax-Forwards: 70\n"
+                               "From: <sip:alice@example.org>;tag=b\nTo: <sip:alice@example.org>\nCall-ID: "
+                               "other\nCSeq: 1 REGISTER\nContact: " WIFI "\nContent-Length: 0\n\n"),
                      404);
     assert_int_equal(ask_register(w, ALICE, 1, "Require: moon\nContact: " WIFI "\n"), 420);
     assert_true(span_eq(message_value(&w->reply, HEADER_UNSUPPORTED), SPAN("moon")));

@@ -1,4 +1,5 @@
-/* A little world for tests: a server, peers, and addresses that a test plays by hand, joined by one link emulator. Virtual time. */
+/* A little world for tests: a server, peers, and addresses that a test plays by hand, joined by one link emulator.
+ * Virtual time. */
 #ifndef ROAM_TESTS_TESTBED_WORLD_H
 #define ROAM_TESTS_TESTBED_WORLD_H
 
@@ -176,13 +177,15 @@ static inline world *world_new(const roam_testserver_config *server, const roam_
     if (!config.auth.realm)
         config.auth.realm = "example.com";
     roam_testserver_host host = {.send = world_server_send, .notice = world_notice, .user = w};
-    w->server_up = testserver_init(&w->server, &config, &host) == ROAM_OK && testserver_add_domain(&w->server, "example.com") == ROAM_OK &&
+    w->server_up = testserver_init(&w->server, &config, &host) == ROAM_OK &&
+                   testserver_add_domain(&w->server, "example.com") == ROAM_OK &&
                    testserver_add_path(&w->server, WORLD_SIP, &w->server_addr) == ROAM_OK;
     return w;
 }
 
 /* 192.0.2.(10+i):5060, RTP from port 40000 on. */
-static inline world_peer *world_add_peer(world *w, int i, const char *user, const char *password, const roam_peer_config *more)
+static inline world_peer *world_add_peer(world *w, int i, const char *user, const char *password,
+                                         const roam_peer_config *more)
 {
     world_peer *p = &w->peers[i];
     roam_peer_config config = more ? *more : (roam_peer_config){0};
@@ -300,7 +303,8 @@ static inline bool world_free(world *w)
 
 /* ---- requests by hand ---- */
 
-/* Sends `text` from `from`; every '\n' becomes CRLF, "$branch" a new branch. The answer, if one comes within a second, is in w->reply. Its status, or 0. */
+/* Sends `text` from `from`; every '\n' becomes CRLF, "$branch" a new branch. The answer, if one comes within a second,
+ * is in w->reply. Its status, or 0. */
 static inline unsigned world_ask(world *w, const char *from, const char *format, ...)
 {
     static char text[16384], wire[16384];
@@ -329,7 +333,8 @@ static inline unsigned world_ask(world *w, const char *from, const char *format,
     world_put(w, &source, &w->server_addr, writer_span(&out));
     world_run(w, ROAM_SECONDS(1));
     w->expected[0] = '\0';
-    if (!w->inbox_len || message_parse(&w->reply, &w->space, span_make(w->inbox, w->inbox_len)) != ROAM_OK || w->reply.is_request)
+    if (!w->inbox_len || message_parse(&w->reply, &w->space, span_make(w->inbox, w->inbox_len)) != ROAM_OK ||
+        w->reply.is_request)
         return 0;
     return w->reply.status;
 }
@@ -349,6 +354,41 @@ static inline size_t world_contacts(const world *w, const char *uri, uint32_t *e
             (void)span_u32(text, expires);
     }
     return n;
+}
+
+/* ---- calls ---- */
+
+/* A server with alice and bob, both registered; passwords when `digest`. */
+static inline world *two_users(const roam_testserver_config *server, const roam_link_config *link,
+                               const roam_peer_config *alice, const roam_peer_config *bob, bool digest)
+{
+    world *w = world_new(server, link);
+    const char *password = digest ? "secret" : NULL;
+    if (digest) {
+        assert_int_equal(testserver_add_user(&w->server, "alice", password), ROAM_OK);
+        assert_int_equal(testserver_add_user(&w->server, "bob", password), ROAM_OK);
+    }
+    world_add_peer(w, 0, "alice", password, alice);
+    world_add_peer(w, 1, "bob", password, bob);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(peer_register(&w->peers[i].peer, w->now), ROAM_OK);
+    world_run(w, ROAM_SECONDS(20));
+    assert_int_equal(w->server.registrar.nbindings, 2);
+    return w;
+}
+
+static inline uint32_t call(world *w, int from, const char *uri)
+{
+    uint32_t id = 0;
+    assert_int_equal(peer_call(&w->peers[from].peer, w->now, uri, &id), ROAM_OK);
+    return id;
+}
+
+static inline const roam_leg *leg_of(world *w, int peer, uint32_t id)
+{
+    const roam_leg *leg = peer_leg(&w->peers[peer].peer, id);
+    assert_non_null(leg);
+    return leg;
 }
 
 #endif

@@ -311,8 +311,15 @@ int response_send(roam_response *r)
     if (r->w.overflow)
         return ROAM_EOVERFLOW;
     char *bytes = mem_alloc(&sip->env->mem, r->w.len);
-    if (!bytes)
+    if (!bytes) {
+        /* A final answer that cannot be kept is sent once; nobody may answer again, so the transaction ends with its client's patience. */
+        if (r->status >= 200) {
+            txn->end_at = time_earlier(txn->end_at, sip->env->now + 64 * sip->timers.t1);
+            rearm(txn);
+            (void)sip_send(sip, txn->flow, writer_span(&r->w));
+        }
         return ROAM_ENOMEM;
+    }
     memcpy(bytes, r->w.ptr, r->w.len);
     mem_free(&sip->env->mem, txn->response);
     txn->response = bytes;

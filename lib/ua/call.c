@@ -211,8 +211,6 @@ void call_end(roam_call *call, int code, const char *why)
     if (call->uas && (call->state == ROAM_CALL_INCOMING || call->state == ROAM_CALL_CONFIRMED))
         server_txn_respond(call->uas, 487, SPAN(""));
     detach_transactions(call);
-    if (call->stream)
-        stream_stats(call->stream, &call->last_media);
     call_media_stop(call);
     move_cancel(&call->move);
     dialog_set_state(&call->dialog, DIALOG_ENDED, why);

@@ -25,9 +25,11 @@ void session_init(roam_session *s, roam_env *env, const char *codecs)
 
 void session_free(roam_session *s)
 {
-    if (s->env)
+    if (s->env) {
         mem_free(&s->env->mem, s->remote_offer);
-    s->remote_offer = NULL;
+        mem_free(&s->env->mem, s->others);
+    }
+    s->remote_offer = s->others = NULL;
 }
 
 static void set_state(roam_session *s, roam_offer_state state)
@@ -137,6 +139,12 @@ static roam_direction wanted_direction(const roam_session *s, bool hold)
     return (roam_direction)d;
 }
 
+/* The peer set the port to 0 (RFC 3264 8.2). It is the peer's to bring it back. */
+static bool stream_taken_away(const roam_session *s)
+{
+    return !s->agreed.active && s->agreed.codec;
+}
+
 int session_offer(roam_session *s, roam_writer *w, const roam_session_local *local, bool hold)
 {
     if (s->state != OFFER_STABLE)
@@ -145,9 +153,11 @@ int session_offer(roam_session *s, roam_writer *w, const roam_session_local *loc
     write_origin(s, w, local);
     size_t after = w->len;
     write_session_lines(w, local);
+    write_bytes(w, s->others, s->others_before);
+    bool taken_away = stream_taken_away(s);
     write_lit(w, "m=audio ");
-    write_u64(w, local->rtp_port);
-    write_lit(w, " RTP/AVP");
+    write_u64(w, taken_away ? 0 : local->rtp_port);
+    write_cstr(w, s->agreed.avpf ? " RTP/AVPF" : " RTP/AVP");
     /* The codec in use first: an answerer takes the first it knows, and a move is no reason to change. */
     const roam_codec *used = s->agreed.active ? s->agreed.codec : NULL;
     for (int pass = 0; pass < 2; pass++)
@@ -159,11 +169,15 @@ int session_offer(roam_session *s, roam_writer *w, const roam_session_local *loc
     write_char(w, ' ');
     write_u64(w, s->dtmf_type);
     write_lit(w, "\r\n");
-    for (size_t i = 0; s->codecs[i]; i++)
-        write_rtpmap(w, (unsigned)s->codecs[i]->static_type, s->codecs[i]->name, s->codecs[i]->clock);
-    write_dtmf_map(w, s->dtmf_type);
     roam_direction direction = wanted_direction(s, hold);
-    write_stream_tail(w, local, direction, true);
+    if (!taken_away) {
+        for (size_t i = 0; s->codecs[i]; i++)
+            write_rtpmap(w, (unsigned)s->codecs[i]->static_type, s->codecs[i]->name, s->codecs[i]->clock);
+        write_dtmf_map(w, s->dtmf_type);
+        write_stream_tail(w, local, direction, true);
+    }
+    if (s->others)
+        write_bytes(w, s->others + s->others_before, s->others_len - s->others_before);
     fix_version(s, w, at, local, after);
     if (w->overflow)
         return ROAM_EOVERFLOW;
@@ -177,15 +191,6 @@ int session_offer(roam_session *s, roam_writer *w, const roam_session_local *loc
 static bool is_audio_rtp(const roam_sdp_media *media)
 {
     return span_ieq(media->type, SPAN("audio")) && (span_ieq(media->protocol, SPAN("RTP/AVP")) || span_ieq(media->protocol, SPAN("RTP/AVPF")));
-}
-
-/* The m= line that is our stream: the first audio over RTP that is not refused; -1: none. A refused one counts when `refused_too`. */
-static int find_stream(const roam_sdp *sdp, bool refused_too)
-{
-    for (size_t i = 0; i < sdp->nmedia; i++)
-        if (is_audio_rtp(&sdp->media[i]) && (sdp->media[i].port != 0 || refused_too))
-            return (int)i;
-    return -1;
 }
 
 static bool known_codec(const roam_session *s, const roam_codec *codec)
@@ -212,7 +217,7 @@ static bool read_formats(const roam_session *s, const roam_sdp_media *media, roa
             }
             continue;
         }
-        const roam_codec *codec = codec_find(map.encoding, map.clock);
+        const roam_codec *codec = map.channels == 1 ? codec_find(map.encoding, map.clock) : NULL;
         if (!a->codec && codec && known_codec(s, codec)) {
             a->codec = codec;
             a->send_type = a->receive_type = type;
@@ -221,16 +226,83 @@ static bool read_formats(const roam_session *s, const roam_sdp_media *media, roa
     return a->codec != NULL;
 }
 
-static void read_remote(const roam_sdp *sdp, const roam_sdp_media *media, roam_agreement *a)
+/* RFC 3605 2.1: "rtcp:53020 IN IP4 192.0.2.7". */
+static void read_rtcp(const roam_sdp_media *media, roam_addr *rtcp)
 {
+    const roam_sdp_attribute *attribute = sdp_attribute(media->attributes, media->nattributes, SPAN("rtcp"));
+    if (!sdp_rtcp_port(media, &rtcp->port))
+        rtcp->port = 0;
+    if (!attribute)
+        return;
+    roam_span rest;
+    roam_ip ip;
+    span_cut(attribute->value, ' ', &rest);
+    if ((span_starts(rest, SPAN("IN IP4 ")) || span_starts(rest, SPAN("IN IP6 "))) && roam_ip_parse(span_trim(span_make(rest.ptr + 7, rest.len - 7)), &ip) == 0)
+        rtcp->ip = ip;
+}
+
+/* Where the peer wants its packets, and which way. False: a host name, or nothing. */
+static bool read_remote(const roam_session *s, const roam_sdp *sdp, const roam_sdp_media *media, roam_agreement *a, roam_direction *theirs)
+{
+    static const uint8_t none[16];
     const roam_sdp_connection *c = sdp_media_connection(sdp, media);
-    a->active = media->port != 0;
-    a->remote_rtp = (roam_addr){c->ip, media->port};
+    *theirs = sdp_direction(sdp, media);
+    a->active = true;
+    a->avpf = span_ieq(media->protocol, SPAN("RTP/AVPF"));
     a->rtcp_mux = sdp_attribute(media->attributes, media->nattributes, SPAN("rtcp-mux")) != NULL;
-    uint16_t rtcp = 0;
-    if (!sdp_rtcp_port(media, &rtcp))
-        rtcp = (uint16_t)(media->port + 1);
-    a->remote_rtcp = (roam_addr){c->ip, a->rtcp_mux ? media->port : rtcp};
+    if (c->ip.family && memcmp(c->ip.bytes, none, c->ip.family == 4 ? 4 : 16) == 0) { /* RFC 3264 8.4: nowhere. The address it had is kept for the way back */
+        *theirs = (roam_direction)((unsigned)*theirs & ~CAN_RECEIVE);
+        a->remote_rtp = s->agreed.remote_rtp;
+        a->remote_rtcp = s->agreed.remote_rtcp;
+        return true;
+    }
+    a->remote_rtp = (roam_addr){c->ip, media->port};
+    a->remote_rtcp = a->remote_rtp;
+    if (!a->rtcp_mux)
+        read_rtcp(media, &a->remote_rtcp);
+    return c->ip.family != 0;
+}
+
+/* The m= line that is our stream: where it was before if that can be, else the first audio over RTP with a codec of ours; -1: none. */
+static int find_stream(const roam_session *s, const roam_sdp *sdp, roam_agreement *a)
+{
+    bool had = s->agreed.codec || s->state == OFFER_LOCAL;
+    for (size_t n = 0; n <= sdp->nmedia; n++) {
+        if (n == 0 && (!had || s->stream_index >= sdp->nmedia))
+            continue;
+        size_t i = n == 0 ? s->stream_index : n - 1;
+        roam_agreement found = {0};
+        if (is_audio_rtp(&sdp->media[i]) && sdp->media[i].port != 0 && read_formats(s, &sdp->media[i], &found)) {
+            *a = found;
+            return (int)i;
+        }
+    }
+    return -1;
+}
+
+/* RFC 3264 8.2: the peer ends the stream and keeps the call. */
+static bool takes_stream_away(const roam_session *s, const roam_sdp *sdp)
+{
+    return s->agreed.codec && s->stream_index < sdp->nmedia && sdp->media[s->stream_index].port == 0 &&
+           span_ieq(sdp->media[s->stream_index].type, SPAN("audio"));
+}
+
+static int read_answer(roam_session *s, const roam_sdp *sdp, roam_agreement *a)
+{
+    roam_direction theirs;
+    if (stream_taken_away(s)) { /* offered with port 0: there is nothing to say about it */
+        *a = s->agreed;
+        return 0;
+    }
+    if (find_stream(s, sdp, a) < 0 || !read_remote(s, sdp, &sdp->media[find_stream(s, sdp, a)], a, &theirs))
+        return ROAM_EUNSUPPORTED;
+    a->direction = (roam_direction)((unsigned)s->offered & (unsigned)direction_reverse(theirs));
+    if (s->offered & CAN_SEND) /* where we did not offer to send, the answer says nothing about its wish to listen */
+        s->remote_hold = !(theirs & CAN_RECEIVE);
+    /* We offered mux; the numbers we receive with are those we offered. */
+    a->receive_type = (uint8_t)a->codec->static_type;
+    a->receive_dtmf = s->dtmf_type;
+    return 0;
 }
 
 int session_take_answer(roam_session *s, roam_span text)
@@ -242,24 +314,8 @@ int session_take_answer(roam_session *s, roam_span text)
     roam_sdp *sdp = arena_alloc(&arena, sizeof *sdp);
     int err = sdp ? sdp_parse(sdp, &arena, text) : ROAM_ENOMEM;
     roam_agreement a = {0};
-    if (!err) {
-        int i = find_stream(sdp, false);
-        if (i < 0 || !read_formats(s, &sdp->media[i], &a)) {
-            err = ROAM_EUNSUPPORTED;
-        } else {
-            roam_direction theirs = sdp_direction(sdp, &sdp->media[i]);
-            read_remote(sdp, &sdp->media[i], &a);
-            if (a.remote_rtp.ip.family == 0)
-                err = ROAM_EUNSUPPORTED; /* a name, or no address */
-            a.direction = (roam_direction)((unsigned)s->offered & (unsigned)direction_reverse(theirs));
-            if (!err && (s->offered & CAN_SEND)) /* where we did not offer to send, the answer says nothing about its wish to listen */
-                s->remote_hold = !(theirs & CAN_RECEIVE);
-            /* We offered mux; the numbers we receive with are those we offered. */
-            if (a.codec)
-                a.receive_type = (uint8_t)a.codec->static_type;
-            a.receive_dtmf = s->dtmf_type;
-        }
-    }
+    if (!err)
+        err = read_answer(s, sdp, &a);
     arena_free(&arena);
     if (!err)
         s->agreed = a;
@@ -290,14 +346,15 @@ int session_take_offer(roam_session *s, roam_span text)
     roam_agreement a = {0};
     roam_direction theirs = DIRECTION_SENDRECV;
     if (!err) {
-        int i = find_stream(sdp, false);
-        if (i < 0 || !read_formats(s, &sdp->media[i], &a)) {
-            err = ROAM_EUNSUPPORTED;
+        int i = find_stream(s, sdp, &a);
+        if (i >= 0) {
+            err = read_remote(s, sdp, &sdp->media[i], &a, &theirs) ? 0 : ROAM_EUNSUPPORTED;
+        } else if (takes_stream_away(s, sdp)) {
+            a = s->agreed;
+            a.active = false;
+            theirs = DIRECTION_INACTIVE;
         } else {
-            theirs = sdp_direction(sdp, &sdp->media[i]);
-            read_remote(sdp, &sdp->media[i], &a);
-            if (a.remote_rtp.ip.family == 0)
-                err = ROAM_EUNSUPPORTED;
+            err = ROAM_EUNSUPPORTED;
         }
     }
     arena_free(&arena);
@@ -362,21 +419,46 @@ int session_answer(roam_session *s, roam_writer *w, const roam_session_local *lo
     write_origin(s, w, local);
     size_t after = w->len;
     write_session_lines(w, local);
-    int stream = find_stream(sdp, false);
+    roam_agreement ignored;
+    int stream = a.active ? find_stream(s, sdp, &ignored) : (int)s->stream_index;
+    char *others = NULL;
+    size_t before = 0, between = 0, begin = w->len;
     for (size_t i = 0; i < sdp->nmedia; i++) {
-        if ((int)i == stream)
+        if ((int)i != stream) {
+            write_refused(w, &sdp->media[i]);
+            continue;
+        }
+        before = w->len - begin;
+        if (a.active)
             write_accepted(w, &sdp->media[i], &a, local);
         else
             write_refused(w, &sdp->media[i]);
+        between = w->len - begin;
     }
+    size_t others_len = before + (w->len - begin - between);
     arena_free(&arena);
+    if (!w->overflow && others_len) {
+        others = mem_alloc(&s->env->mem, others_len);
+        if (!others)
+            return ROAM_ENOMEM;
+        memcpy(others, w->ptr + begin, before);
+        memcpy(others + before, w->ptr + begin + between, others_len - before);
+    }
     fix_version(s, w, at, local, after);
-    if (w->overflow)
+    if (w->overflow) {
+        mem_free(&s->env->mem, others);
         return ROAM_EOVERFLOW;
+    }
+    mem_free(&s->env->mem, s->others);
+    s->others = others;
+    s->others_len = others_len;
+    s->others_before = before;
+    s->stream_index = (size_t)stream;
     s->agreed = a;
     if (a.has_dtmf)
         s->dtmf_type = a.receive_dtmf; /* numbers stay what they are for the whole session (RFC 3264 8.3.2) */
-    s->remote_hold = !(s->remote_offered & CAN_RECEIVE);
+    if (a.active)
+        s->remote_hold = !(s->remote_offered & CAN_RECEIVE);
     set_state(s, OFFER_STABLE);
     return 0;
 }

@@ -16,12 +16,13 @@ typedef enum roam_offer_state {
 
 /* What both sides agreed on. */
 typedef struct roam_agreement {
-    bool active;             /* there is a stream at all: accepted, port not 0 */
+    bool active;             /* there is a stream at all: accepted, port not 0. False with a codec: the peer took the stream away */
     const roam_codec *codec;
     uint8_t send_type, receive_type;
     bool has_dtmf;
     uint8_t send_dtmf, receive_dtmf;
     bool rtcp_mux;
+    bool avpf;               /* the peer's profile is RTP/AVPF: offered again as such */
     roam_direction direction; /* ours */
     roam_addr remote_rtp, remote_rtcp;
 } roam_agreement;
@@ -50,6 +51,9 @@ typedef struct roam_session {
     roam_direction remote_offered;
     char *remote_offer;        /* kept while OFFER_REMOTE: the answer mirrors its m= lines */
     size_t remote_offer_len;
+    char *others;              /* m= lines that are not our stream, refused: no later description may have fewer (RFC 3264 8) */
+    size_t others_len, others_before; /* of which stand before ours */
+    size_t stream_index;       /* of our m= line */
 } roam_session;
 
 /* `codecs`: "PCMA,PCMU", unknown names skipped; NULL or nothing left: all we have. */

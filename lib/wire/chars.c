@@ -110,9 +110,10 @@ SCAN_INLINE const char *scan_ip4(const char *base, const char *p, const char *en
 {
     uint8_t found[4];
     const char *start = p;
-    char copy[32] = {0};
+    char copy[32];
     if (end - p < 16) { /* then read from where a NUL follows: the longest address is 15 long */
         size_t len = (size_t)(end - p);
+        memset(copy + 16, 0, 16);
         if (end - base >= 16)
             memcpy(copy, end - 16, 16);
         else

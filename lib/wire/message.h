@@ -63,7 +63,7 @@ int message_parse(roam_message *m, roam_header_space *space, roam_span datagram)
 
 /* What the message must hold to be handled (RFC 3261 8.1.1, 8.2, 20): mandatory headers once each, their grammar, CSeq method
  * equal to the request's, known SIP version, URI scheme, Max-Forwards range. Returns 0, or the status a server answers with (400, 414, 416,
- * 505, ...) and sets `fault`; for a response any non-zero means "drop". */
+ * 505, 513 ...) and sets `fault`; what message_parse found comes first. For a response any non-zero means "drop". */
 int message_check(roam_message *m);
 
 /* The value of the first header of that kind; empty when there is none. */
