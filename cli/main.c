@@ -16,6 +16,7 @@ static int run_version(int argc, char **argv);
 static const cli_subcommand subcommands[] = {
     {"agent", "a user agent that programs drive: commands in, JSON events out", cli_agent},
     {"serve", "a registrar and proxy to test against", cli_serve},
+    {"ladder", "the message diagram of a trace", cli_ladder},
     {"version", "the version", run_version},
     {"help", "this text", run_help},
 };

@@ -189,8 +189,12 @@ int roam_account_add(roam_ua *ua, const roam_account_config *config, roam_accoun
     if (id)
         *id = account->id;
     ua_enter(ua, ua_now(ua));
-    if (account->registrar && config->register_on_add)
+    if (!account->registrar) {
+        ua->net.listeners++;
+        ua_work(ua, &account->reg.work);
+    } else if (config->register_on_add) {
         registration_want(account, WANT_REGISTERED);
+    }
     ua_leave(ua);
     return 0;
 }
@@ -202,6 +206,8 @@ int roam_account_remove(roam_ua *ua, roam_account_id id)
         return ROAM_ENOTFOUND;
     ua_enter(ua, ua_now(ua));
     account->removed = true;
+    if (!account->registrar)
+        ua->net.listeners--;
     list_each(call, &ua->calls, roam_call, node)
         if (call->account == account)
             call_hangup(call, "account removed");

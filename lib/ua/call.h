@@ -70,7 +70,7 @@ struct roam_call {
     bool outgoing;
     roam_call_state state;
     roam_link_state link;
-    roam_media_stats last_media; /* of the stream that call_end stopped */
+    roam_media_stats last_media; /* of the stream that call_media_stop ended */
     int last_status;
     roam_time since;
     roam_work work;

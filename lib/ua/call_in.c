@@ -105,6 +105,7 @@ static void on_no_ack(void *user, roam_accept *accept)
     (void)accept;
     call->last_status = 408;
     call_hangup(call, "our answer was never acknowledged"); /* RFC 3261 13.3.1.4 */
+    call_look(call); /* a BYE may have waited for the ACK */
 }
 
 static void on_server_event(void *user, roam_server_txn *txn, roam_server_event event, const roam_message *message)
@@ -133,6 +134,8 @@ static void await_ack(roam_call *call, roam_server_txn *txn, uint32_t cseq)
 {
     call->uas = NULL;
     server_txn_attach(txn, NULL, NULL);
+    if (call->dialog.state == DIALOG_EARLY)
+        dialog_set_state(&call->dialog, DIALOG_CONFIRMED, "2xx sent");
     accept_start(&call->accept, &call->ua->sip, txn, cseq, on_no_ack, call);
     call->answer_in_ack = call->session.state == OFFER_LOCAL;
 }
@@ -197,7 +200,7 @@ static void on_invite(roam_ua *ua, roam_server_txn *txn, const roam_message *m)
         call_free(call);
         return;
     }
-    if (call->session.state == OFFER_REMOTE)
+    if (call->session.state == OFFER_REMOTE && call->session.next.remote_rtp.ip.family)
         call->media_dest = net_dest_get(ua, &call->session.next.remote_rtp.ip);
     call_learn_peer(call, m);
     call->uas = txn;
@@ -260,6 +263,10 @@ void uas_ack(roam_ua *ua, const roam_message *m)
     roam_call *call = call_by_dialog(ua, message_value(m, HEADER_CALL_ID), name_addr_tag(&to));
     if (!call || !dialog_matches(&call->dialog, m, true) || !accept_on_ack(&call->accept, m))
         return;
+    if (call->state == ROAM_CALL_DISCONNECTING) { /* hung up before the ACK: the BYE may go now (RFC 3261 15) */
+        call_look(call);
+        return;
+    }
     if (call->answer_in_ack) {
         call->answer_in_ack = false;
         int err = m->body.len ? session_take_answer(&call->session, m->body) : ROAM_EUNSUPPORTED;
@@ -297,7 +304,7 @@ static void on_reinvite(roam_call *call, roam_server_txn *txn, const roam_messag
     }
     dialog_target_refresh(&call->dialog, m);
     call_learn_peer(call, m);
-    if (call->session.state == OFFER_REMOTE) { /* the peer may have moved: another route to its media */
+    if (call->session.state == OFFER_REMOTE && call->session.next.remote_rtp.ip.family) { /* the peer may have moved: another route to its media */
         roam_net_dest *dest = net_dest_get(ua, &call->session.next.remote_rtp.ip);
         net_dest_put(ua, call->media_dest);
         call->media_dest = dest;

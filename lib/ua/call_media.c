@@ -287,7 +287,7 @@ void call_media_apply(roam_call *call)
     roam_ua *ua = call->ua;
     if (!ensure_stream(call))
         return;
-    roam_net_dest *dest = a->active ? net_dest_get(ua, &a->remote_rtp.ip) : NULL;
+    roam_net_dest *dest = a->active && a->remote_rtp.ip.family ? net_dest_get(ua, &a->remote_rtp.ip) : NULL;
     net_dest_put(ua, call->media_dest);
     call->media_dest = dest;
     for (size_t i = 0; i < CALL_MAX_LEGS; i++)
@@ -453,8 +453,10 @@ void call_media_timer(roam_timer *timer)
 
 void call_media_stop(roam_call *call)
 {
-    if (call->stream)
+    if (call->stream) {
+        stream_stats(call->stream, &call->last_media);
         stream_free(call->stream, false);
+    }
     call->stream = NULL;
     call->stream_started = false;
     for (size_t i = 0; i < CALL_MAX_LEGS; i++) {

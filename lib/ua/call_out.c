@@ -50,7 +50,7 @@ void call_run_disconnecting(roam_call *call)
     bool answered = call->dialog.state == DIALOG_CONFIRMED;
     if (!answered && call->invite && client_txn_flow(call->invite)->path != call->flow->path)
         client_txn_cancel(call->invite, call->flow, true); /* the CANCEL on the dead path went nowhere */
-    if (answered && !call->bye) {
+    if (answered && !call->bye && !accept_waiting(&call->accept)) {
         call->bye = send_bye(call->ua, call->account, &call->attempt, &call->dialog, call->flow, on_bye, call);
         if (!call->bye)
             call_end(call, ROAM_ENOMEM, "no memory for a BYE");

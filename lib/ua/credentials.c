@@ -13,7 +13,7 @@ struct roam_credentials_entry {
     bool fresh;          /* given and not yet answered */
     roam_digest_algorithm algorithm;
     uint32_t nc;
-    char *realm, *nonce, *opaque, *algorithm_text; /* opaque and algorithm_text may be "" */
+    char *realm, *nonce, *opaque, *algorithm_text; /* opaque NULL: none was given; algorithm_text "": none */
 };
 
 int credentials_init(roam_credentials *cred, roam_env *env, const char *user, const char *password, const char *realm)
@@ -73,22 +73,21 @@ static roam_credentials_entry *entry_by_nonce(roam_credentials *cred, bool proxy
     return NULL;
 }
 
-static bool store(roam_credentials *cred, roam_auth_use use, bool proxy, const roam_challenge *c)
+/* Keeps a challenge for this use in place of the one of the same realm. NULL: no memory; what was kept is kept still. */
+static roam_credentials_entry *store(roam_credentials *cred, roam_auth_use use, bool proxy, const roam_challenge *c)
 {
     roam_credentials_entry *old = entry_find(cred, use, proxy, c->realm);
-    if (old && (old->uses &= ~(1u << use)) == 0)
-        entry_free(cred, old);
     roam_credentials_entry *same = entry_by_nonce(cred, proxy, c);
-    if (same) { /* the server gives one nonce to both uses: one counter */
+    if (same) { /* the server gives one nonce to both uses, or the same again: one counter */
         same->uses |= 1u << use;
-        return true;
+        if (old && old != same && (old->uses &= ~(1u << use)) == 0)
+            entry_free(cred, old);
+        return same;
     }
-    if (cred->nentries >= MAX_ENTRIES)
-        entry_free(cred, container_of(cred->entries.next, roam_credentials_entry, node));
     roam_mem *mem = &cred->env->mem;
     roam_credentials_entry *e = mem_new(mem, roam_credentials_entry);
     if (!e)
-        return false;
+        return NULL;
     e->uses = 1u << use;
     e->proxy = proxy;
     e->qop = c->qop_auth;
@@ -96,45 +95,94 @@ static bool store(roam_credentials *cred, roam_auth_use use, bool proxy, const r
     e->algorithm = c->algorithm;
     e->realm = mem_strdup(mem, c->realm);
     e->nonce = mem_strdup(mem, c->nonce);
-    e->opaque = mem_strdup(mem, c->opaque);
+    e->opaque = c->opaque.ptr ? mem_strdup(mem, c->opaque) : NULL;
     e->algorithm_text = mem_strdup(mem, c->algorithm_text);
     list_push(&cred->entries, &e->node);
     cred->nentries++;
-    if (!e->realm || !e->nonce || !e->opaque || !e->algorithm_text) {
+    if (!e->realm || !e->nonce || (c->opaque.ptr && !e->opaque) || !e->algorithm_text) {
         entry_free(cred, e);
-        return false;
+        return NULL;
     }
-    return true;
+    if (old && (old->uses &= ~(1u << use)) == 0)
+        entry_free(cred, old);
+    if (cred->nentries > MAX_ENTRIES)
+        entry_free(cred, container_of(cred->entries.next, roam_credentials_entry, node));
+    return e;
+}
+
+static uint64_t realm_bit(const roam_credentials *cred, roam_span realm)
+{
+    return UINT64_C(1) << (roam_siphash(cred->env->hash_seed, realm) & 63);
+}
+
+/* One realm's challenge. */
+static roam_auth_verdict judge(roam_credentials *cred, const roam_auth_attempt *attempt, roam_auth_use use, bool proxy, const roam_challenge *c)
+{
+    roam_credentials_entry *known = entry_find(cred, use, proxy, c->realm);
+    bool new_nonce = !known || !span_eq(span_of(known->nonce), c->nonce);
+    bool answered = known && !known->fresh;
+    /* A stale nonce is not a wrong password; the refusal of an answer to a fresh one is (handover.md, Contact and registrar). */
+    if (answered && !c->stale && (!new_nonce || (attempt->answered_fresh & realm_bit(cred, c->realm))))
+        return AUTH_REFUSED;
+    return store(cred, use, proxy, c) ? AUTH_RETRY : AUTH_NO_MEMORY;
+}
+
+static bool realm_wanted(const roam_credentials *cred, roam_span realm)
+{
+    return !cred->realm || digest_text_eq(realm, span_of(cred->realm));
+}
+
+/* Was this realm in an earlier header of the same kind? challenge_pick has looked at all of them then. */
+static bool seen_before(const roam_message *m, roam_header_id id, int index, roam_span realm)
+{
+    roam_challenge c;
+    for (int i = message_first(m, id); i >= 0 && i < index; i = message_next(m, id, i))
+        if (challenge_parse(m->headers[i].value, &c) == 0 && span_eq(c.realm, realm))
+            return true;
+    return false;
 }
 
 roam_auth_verdict credentials_challenged(roam_credentials *cred, roam_auth_attempt *attempt, roam_auth_use use, const roam_message *response)
 {
-    bool proxy = response->status == 407;
-    roam_header_id id = proxy ? HEADER_PROXY_AUTHENTICATE : HEADER_WWW_AUTHENTICATE;
-    if (!cred->password)
+    /* Several proxies, or branches of a fork, may each ask for a realm of their own, in both kinds of header (RFC 3261 16.7, 22.3): all are answered together. */
+    static const roam_header_id ids[] = {HEADER_WWW_AUTHENTICATE, HEADER_PROXY_AUTHENTICATE};
+    bool retry = false, unsupported = false;
+    if (!cred->password || ++attempt->challenges > ROAM_MAX_CHALLENGES)
         return AUTH_REFUSED;
-    roam_challenge c;
-    int err = challenge_pick(response, id, cred->realm ? span_of(cred->realm) : span_make(NULL, 0), &c);
-    if (err == ROAM_ENOTFOUND)
-        return AUTH_REFUSED; /* asks for a realm we have no password for, or for nothing at all */
-    if (err != 0)
-        return AUTH_UNSUPPORTED;
-    roam_credentials_entry *known = entry_find(cred, use, proxy, c.realm);
-    bool new_nonce = !known || !span_eq(span_of(known->nonce), c.nonce);
-    bool realm_answered = known && !known->fresh;
-    /* A stale nonce is not a wrong password; the refusal of an answer to a fresh one is (handover.md, Contact and registrar). A chain of proxies may each ask
-     * for a realm of its own. */
-    bool proves_wrong = realm_answered && attempt->answered_fresh && !c.stale;
-    if (++attempt->challenges > ROAM_MAX_CHALLENGES || proves_wrong || (!new_nonce && realm_answered && !c.stale))
-        return AUTH_REFUSED;
-    if (!store(cred, use, proxy, &c))
-        return AUTH_REFUSED;
-    return AUTH_RETRY;
+    for (size_t k = 0; k < 2; k++)
+        for (int i = message_first(response, ids[k]); i >= 0; i = message_next(response, ids[k], i)) {
+            roam_challenge c;
+            if (challenge_parse(response->headers[i].value, &c) != 0) {
+                unsupported = true;
+                continue;
+            }
+            if (!realm_wanted(cred, c.realm) || seen_before(response, ids[k], i, c.realm))
+                continue;
+            if (!c.realm.len ? challenge_usable(&c) != 0 : challenge_pick(response, ids[k], c.realm, &c) != 0) {
+                unsupported = true;
+                continue;
+            }
+            roam_auth_verdict verdict = judge(cred, attempt, use, ids[k] == HEADER_PROXY_AUTHENTICATE, &c);
+            if (verdict != AUTH_RETRY)
+                return verdict;
+            retry = true;
+        }
+    return retry ? AUTH_RETRY : unsupported ? AUTH_UNSUPPORTED : AUTH_REFUSED; /* at last: a realm we have no password for, or none at all */
+}
+
+/* No nonce is sent twice with one count, also where a server gives the same to the registrar's and the proxy's side. */
+static uint32_t next_count(roam_credentials *cred, const roam_credentials_entry *e)
+{
+    uint32_t nc = 0;
+    list_each(other, &cred->entries, roam_credentials_entry, node)
+        if (other->nc > nc && strcmp(other->nonce, e->nonce) == 0)
+            nc = other->nc;
+    return nc + 1;
 }
 
 void credentials_write(roam_credentials *cred, roam_auth_attempt *attempt, roam_auth_use use, roam_writer *w, roam_span method, roam_span uri)
 {
-    attempt->used_cached = attempt->answered_fresh = false;
+    attempt->answered_fresh = 0;
     list_each(e, &cred->entries, roam_credentials_entry, node)
     {
         if (!(e->uses & (1u << use)) || !cred->password)
@@ -143,6 +191,7 @@ void credentials_write(roam_credentials *cred, roam_auth_attempt *attempt, roam_
         roam_writer cw;
         writer_init(&cw, cnonce, sizeof cnonce);
         random_token(&cred->env->random, &cw, 16);
+        e->nc = next_count(cred, e);
         roam_digest_input in = {.algorithm = e->algorithm,
                                 .username = span_of(cred->user),
                                 .realm = span_of(e->realm),
@@ -152,16 +201,18 @@ void credentials_write(roam_credentials *cred, roam_auth_attempt *attempt, roam_
                                 .uri = uri,
                                 .method = method,
                                 .qop = e->qop,
-                                .nc = ++e->nc,
+                                .nc = e->nc,
                                 .cnonce = writer_span(&cw)};
-        if (e->fresh && attempt->challenges)
-            attempt->answered_fresh = true;
-        else
-            attempt->used_cached = true;
-        e->fresh = false;
+        size_t before = w->len;
         write_header_name(w, e->proxy ? HEADER_PROXY_AUTHORIZATION : HEADER_AUTHORIZATION);
-        write_authorization(w, &in, span_of(e->algorithm_text));
+        if (write_authorization(w, &in, span_of(e->algorithm_text)) != 0) {
+            w->len = before; /* no such hash here, or no memory: better without than half a header */
+            continue;
+        }
         write_lit(w, "\r\n");
+        if (e->fresh && attempt->challenges)
+            attempt->answered_fresh |= realm_bit(cred, span_of(e->realm));
+        e->fresh = false;
     }
 }
 
@@ -178,18 +229,17 @@ void credentials_info(roam_credentials *cred, roam_auth_use use, const roam_mess
         if (!param_next(&rest, &name, &value) || !span_ieq(name, SPAN("nextnonce")) || value.len < 3 || value.ptr[0] != '"')
             continue;
         roam_span nonce = span_make(value.ptr + 1, value.len - 2);
+        roam_credentials_entry *meant = NULL; /* without a realm in the header: the newest challenge of this use, a server's before a proxy's */
         list_each(e, &cred->entries, roam_credentials_entry, node)
-        {
-            if (!(e->uses & (1u << use)))
-                continue;
-            char *copy = mem_strdup(&cred->env->mem, nonce);
-            if (!copy)
-                return;
-            mem_free(&cred->env->mem, e->nonce);
-            e->nonce = copy;
-            e->nc = 0;
-            e->fresh = true;
-            return; /* without a realm in the header: the newest challenge of this use is meant */
-        }
+            if ((e->uses & (1u << use)) && (!meant || meant->proxy || !e->proxy))
+                meant = e;
+        char *copy = meant && !span_eq(span_of(meant->nonce), nonce) ? mem_strdup(&cred->env->mem, nonce) : NULL;
+        if (!copy)
+            return;
+        mem_free(&cred->env->mem, meant->nonce);
+        meant->nonce = copy;
+        meant->nc = 0;
+        meant->fresh = true;
+        return;
     }
 }

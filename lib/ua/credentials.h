@@ -26,14 +26,14 @@ void credentials_free(roam_credentials *cred); /* wipes the password */
 typedef enum roam_auth_verdict {
     AUTH_RETRY,       /* a new nonce: answer it */
     AUTH_REFUSED,     /* the answer to a fresh nonce was refused: the password is wrong, or we have none */
-    AUTH_UNSUPPORTED  /* nothing we can or may answer (auth-int only, unknown algorithm) */
+    AUTH_UNSUPPORTED, /* nothing we can or may answer (auth-int only, unknown algorithm) */
+    AUTH_NO_MEMORY    /* the challenge could not be kept: says nothing about the password */
 } roam_auth_verdict;
 
 /* One request and its challenges so far; zero it when a new goal begins (not at each retry). */
 typedef struct roam_auth_attempt {
     unsigned challenges;
-    bool used_cached;      /* the refused request carried an answer from the cache: its refusal proves nothing */
-    bool answered_fresh;   /* ... carried an answer to a nonce given for this very goal */
+    uint64_t answered_fresh; /* realms (a bit of their hash) to which the last request answered a nonce given for this very goal; an answer from the cache proves nothing */
 } roam_auth_attempt;
 
 roam_auth_verdict credentials_challenged(roam_credentials *cred, roam_auth_attempt *attempt, roam_auth_use use, const roam_message *response);

@@ -139,6 +139,8 @@ bool net_route(const roam_ua *ua, const roam_net_dest *dest, uint32_t link, roam
             return true;
         }
     }
+    if (!dest->answered && ua->config.route_answers && !link && !bound)
+        return false; /* asked, and about to be answered */
     /* Pinned, bound to an address that is not the route's own, or a host that only gives pictures. */
     const roam_net_addr *a = choose_source(ua, &dest->ip, link);
     if (a) {
@@ -214,7 +216,7 @@ static void path_gone(roam_ua *ua, roam_net_path *np, const char *why)
 static void on_idle(roam_timer *timer)
 {
     roam_net_path *np = container_of(timer, roam_net_path, idle);
-    if (np->path.refs == 0)
+    if (np->path.refs == 0 && np->ua->net.listeners == 0)
         path_gone(np->ua, np, "unused");
     else
         env_arm(&np->ua->env, timer, PATH_IDLE);
@@ -248,6 +250,18 @@ roam_path *net_path_by_socket(roam_ua *ua, uint32_t socket)
         if (np->path.socket == socket)
             return &np->path;
     return NULL;
+}
+
+void net_listen(roam_ua *ua)
+{
+    if (ua->config.bind.family) {
+        if (net_alive(ua, &ua->config.bind))
+            net_path(ua, &ua->config.bind, 0);
+        return;
+    }
+    for (size_t i = 0; i < ua->net.naddrs; i++)
+        if (!(ua->net.addrs[i].flags & (ROAM_NET_TENTATIVE | ROAM_NET_DEPRECATED)))
+            net_path(ua, &ua->net.addrs[i].ip, ua->net.addrs[i].link);
 }
 
 void net_restart_listeners(roam_ua *ua)

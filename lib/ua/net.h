@@ -38,6 +38,7 @@ typedef struct roam_net {
     uint32_t next_path, next_socket;
     uint16_t sip_port;     /* configured, or the one the OS gave first */
     uint32_t restart_delay_ms;
+    unsigned listeners;    /* accounts that can be called without a registration: every address is listened on */
 } roam_net;
 
 int net_init(roam_ua *ua);
@@ -56,6 +57,8 @@ bool net_alive(const roam_ua *ua, const roam_ip *ip);
 roam_path *net_path(roam_ua *ua, const roam_ip *source, uint32_t link);
 roam_path *net_path_by_socket(roam_ua *ua, uint32_t socket);
 uint32_t net_new_socket(roam_ua *ua);
+/* A path on each address of the device, for as long as net.listeners > 0. */
+void net_listen(roam_ua *ua);
 /* Opens the sockets of all paths anew, on the same port (P2). */
 void net_restart_listeners(roam_ua *ua);
 

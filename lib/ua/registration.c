@@ -536,6 +536,8 @@ static void run(roam_work *work)
         list_push(&ua->dead_accounts, &account->node);
         return;
     }
+    if (!account->registrar && !account->removed)
+        net_listen(ua);
     if (reg->want == WANT_NOTHING)
         return;
     int err = find_server(account);

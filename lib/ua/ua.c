@@ -33,7 +33,6 @@ static int on_send(void *user, const roam_flow *flow, roam_span bytes)
         return 0; /* lost with the path: its sender finds out by the move, not by an error */
     if (!outputs_push_send(&ua->out, path->socket, &flow->remote, bytes))
         return ROAM_ENOMEM;
-    trace_message(&ua->env.trace, ROAM_TRACE_SENT, &path->local, &flow->remote, bytes);
     return 0;
 }
 
@@ -220,7 +219,6 @@ void roam_ua_receive(roam_ua *ua, roam_time now, uint32_t socket, const roam_add
     ua_enter(ua, now);
     roam_path *path = net_path_by_socket(ua, socket);
     if (path) {
-        trace_message(&ua->env.trace, ROAM_TRACE_RECEIVED, &path->local, from, datagram);
         sip_receive(&ua->sip, path, from, datagram);
     } else if (!call_media_receive(ua, socket, from, datagram)) {
         ua->dropped++; /* of a socket that was closed a moment ago */
