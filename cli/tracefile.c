@@ -32,7 +32,7 @@ void tracefile_record(void *user, const roam_trace_record *r)
     json_clear(j);
     json_object(j, NULL);
     json_text(j, "type", types[r->type]);
-    json_micros(j, "time", cli_wall(r->time));
+    json_micros(j, "time", r->time ? cli_wall(r->time) : cli_wall_now()); /* 0: made before the first input */
     json_text(j, "object", r->object);
     if (r->id)
         json_u64(j, "id", r->id);

@@ -93,15 +93,18 @@ class Link:
         emulator.command(f"gateway {self.port} {gateway}")
         emulator.command(f"route {self.subnet} {self.port}")
 
-    def lines_up(self, address, metric=None, default=True):
-        """The iproute2 lines that bring the link up with an address, and with the default route."""
-        lines = [f"link set {self.interface} up", f"addr add {address}/24 dev {self.interface}"]
-        if default:
-            lines.append(self.line_default(metric))
-        return lines
+    def carrier(self):
+        """Brings the link up and waits until the kernel sends on it: until then it drops silently what an address and a route would allow.
+        Real links, too, are up before they have an address."""
+        self.namespace.ip(f"link set {self.interface} up")
+        wait_for(f"{self.port} is up", lambda: "state UP" in self.namespace.run(["ip", "-o", "link", "show", self.interface]), 5)
 
-    def line_default(self, metric=None):
-        return f"route replace default via {self.gateway} dev {self.interface}" + (f" metric {metric}" if metric else "")
+    def lines_address(self, address):
+        """The iproute2 lines that give the link an address and the default route."""
+        return [f"addr add {address}/24 dev {self.interface}", self.line_default()]
+
+    def line_default(self):
+        return f"route replace default via {self.gateway} dev {self.interface}"
 
     def lines_down(self):
         return [f"addr flush dev {self.interface}", f"link set {self.interface} down"]
@@ -148,9 +151,9 @@ class World:
         self.server_link = Link(self, self.server, "eth0", "10.9.0.1", 3)
         self.callee_link = Link(self, self.callee, "eth0", "10.8.0.1", 4)
         self.delay(self.rtt_ms)
-        self.server.ip(*self.server_link.lines_up(self.SERVER))
-        self.callee.ip(*self.callee_link.lines_up(self.CALLEE))
-        self.agent.ip(*self.wlan.lines_up(self.WLAN))
+        for link, address in ((self.server_link, self.SERVER), (self.callee_link, self.CALLEE), (self.wlan, self.WLAN)):
+            link.carrier()
+            link.namespace.ip(*link.lines_address(address))
 
     def namespace(self, name):
         made = Namespace(name)
@@ -190,11 +193,15 @@ class World:
     def break_before_make(self, gap=0.2, address=WWAN):
         self.agent_ip("wlan0 goes", *self.wlan.lines_down())
         time.sleep(gap)
-        return self.agent_ip("wwan0 comes", *self.wwan.lines_up(address))[1]
+        self.wwan.carrier()
+        return self.agent_ip("wwan0 comes", *self.wwan.lines_address(address))[1]
 
-    def make_before_break(self, overlap=3.0, has_address=False):
+    def make_before_break(self, overlap=3.0):
         """The default route moves; the old address stays for a while and still receives."""
-        moved = self.agent_ip("wwan0 comes, default route moves", *self.wwan.lines_up(self.WWAN)[2 if has_address else 0:])[1]
+        self.wwan.carrier()
+        self.agent_ip("wwan0 gets an address", self.wwan.lines_address(self.WWAN)[0])
+        time.sleep(0.2)
+        moved = self.agent_ip("the default route moves", self.wwan.line_default())[1]
         time.sleep(overlap)
         self.agent_ip("wlan0 goes", *self.wlan.lines_down())
         return moved
@@ -202,29 +209,24 @@ class World:
     def each_address_on_its_own_link(self):
         """What a careful system does, and what careful networks ask for: a packet leaves by the link that its source address belongs to
         (ip rule), and the networks drop what does not (RFC 2827). Call it before the links are used."""
+        self.wwan.carrier()
         for table, link in enumerate((self.wlan, self.wwan), 101):
-            self.agent.ip(f"rule add from {link.subnet} lookup {table}")
+            self.agent.ip(f"rule add from {link.subnet} lookup {table}",
+                          f"route add default via {link.gateway} dev {link.interface} onlink table {table}")
             self.emulator.command(f"source {link.subnet} {link.port}")
-        self._table_route(self.wlan, 101)
-
-    def _table_route(self, link, table):
-        self.agent.ip(f"route replace default via {link.gateway} dev {link.interface} table {table}")
-
-    def make_before_break_strict(self, overlap=3.0):
-        """make_before_break() with each_address_on_its_own_link()."""
-        self.agent.ip(*self.wwan.lines_up(self.WWAN, default=False))
-        self._table_route(self.wwan, 102)
-        return self.make_before_break(overlap, has_address=True)
 
     def renumber(self, address="10.1.0.3"):
-        return self.agent_ip("wlan0 gets another address", f"addr flush dev {self.wlan.interface}",
-                             *self.wlan.lines_up(address)[1:])[1]
-
-    def back_to_wlan(self, address=WLAN):
-        return self.agent_ip("wwan0 goes, wlan0 comes", *self.wwan.lines_down(), *self.wlan.lines_up(address))[1]
+        return self.agent_ip("wlan0 gets another address", f"addr flush dev {self.wlan.interface}", *self.wlan.lines_address(address))[1]
 
     def to_wwan(self, address=WWAN):
-        return self.agent_ip("wlan0 goes, wwan0 comes", *self.wlan.lines_down(), *self.wwan.lines_up(address))[1]
+        return self._move("wlan0 goes, wwan0 comes", self.wlan, self.wwan, address)
+
+    def back_to_wlan(self, address=WLAN):
+        return self._move("wwan0 goes, wlan0 comes", self.wwan, self.wlan, address)
+
+    def _move(self, what, old, new, address):
+        new.carrier()
+        return self.agent_ip(what, *old.lines_down(), *new.lines_address(address))[1]
 
     def close(self):
         for process in reversed(self.processes):

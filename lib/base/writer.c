@@ -55,6 +55,21 @@ void write_addr(roam_writer *w, const roam_addr *addr)
 static void write_ip_text(roam_writer *w, const roam_ip *ip, bool brackets)
 {
     char text[ROAM_ADDR_TEXT_MAX];
+    if (ip->family == 4) { /* in every Via, Contact and SDP line: digits straight into their place */
+        char *p = text;
+        for (size_t i = 0; i < 4; i++) {
+            unsigned n = ip->bytes[i];
+            if (i)
+                *p++ = '.';
+            if (n >= 100)
+                *p++ = (char)('0' + n / 100);
+            if (n >= 10)
+                *p++ = (char)('0' + n / 10 % 10);
+            *p++ = (char)('0' + n % 10);
+        }
+        write_bytes(w, text, (size_t)(p - text));
+        return;
+    }
     roam_ip plain = *ip;
     plain.scope = 0;
     size_t len = roam_ip_format(&plain, text);

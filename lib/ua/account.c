@@ -125,10 +125,21 @@ static int take_uri(roam_ua *ua, const char *text, char **out)
     return *out ? 0 : ROAM_ENOMEM;
 }
 
+/* Goes into a header as it is: no line ends, quotes or brackets. */
+static bool is_plain(const char *text)
+{
+    for (; text && *text; text++)
+        if ((unsigned char)*text <= ' ' || *text == '"' || *text == '<' || *text == '>' || *text == '\\' || *text == 0x7f)
+            return false;
+    return true;
+}
+
 static int fill(roam_ua *ua, roam_account *account, const roam_account_config *config)
 {
     roam_name_addr aor;
     roam_mem *mem = &ua->env.mem;
+    if (!is_plain(config->instance))
+        return ROAM_EINVAL;
     if (!config->aor || name_addr_parse(span_of(config->aor), &aor) != 0 || aor.uri.scheme != URI_SIP)
         return ROAM_EINVAL;
     int err = take_uri(ua, config->registrar, &account->registrar);

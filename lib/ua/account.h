@@ -42,6 +42,7 @@ typedef struct roam_registration {
     uint32_t expires;         /* to ask for: configured, or raised by 423 */
     roam_time expires_at;
     unsigned failures;        /* in a row, for the back-off */
+    unsigned repeats;         /* REGISTERs in a row that a 2xx or 423 made necessary */
     char *contact;            /* URI being registered or in force; NULL: none */
     char *old[MAX_OLD_CONTACTS]; /* URIs the registrar may still hold */
     roam_timer timer;         /* refresh, or end of a back-off */

@@ -119,10 +119,11 @@ static uint64_t realm_bit(const roam_credentials *cred, roam_span realm)
 static roam_auth_verdict judge(roam_credentials *cred, const roam_auth_attempt *attempt, roam_auth_use use, bool proxy, const roam_challenge *c)
 {
     roam_credentials_entry *known = entry_find(cred, use, proxy, c->realm);
-    bool new_nonce = !known || !span_eq(span_of(known->nonce), c->nonce);
-    bool answered = known && !known->fresh;
-    /* A stale nonce is not a wrong password; the refusal of an answer to a fresh one is (handover.md, Contact and registrar). */
-    if (answered && !c->stale && (!new_nonce || (attempt->answered_fresh & realm_bit(cred, c->realm))))
+    bool same_nonce = known && span_eq(span_of(known->nonce), c->nonce);
+    uint64_t bit = realm_bit(cred, c->realm);
+    /* A stale nonce is not a wrong password; the refusal of an answer to a fresh one is (handover.md, Contact and registrar). What another request
+     * answered meanwhile says nothing about this one. */
+    if (!c->stale && ((attempt->answered_fresh & bit) || (same_nonce && (attempt->answered & bit))))
         return AUTH_REFUSED;
     return store(cred, use, proxy, c) ? AUTH_RETRY : AUTH_NO_MEMORY;
 }
@@ -182,7 +183,7 @@ static uint32_t next_count(roam_credentials *cred, const roam_credentials_entry 
 
 void credentials_write(roam_credentials *cred, roam_auth_attempt *attempt, roam_auth_use use, roam_writer *w, roam_span method, roam_span uri)
 {
-    attempt->answered_fresh = 0;
+    attempt->answered = attempt->answered_fresh = 0;
     list_each(e, &cred->entries, roam_credentials_entry, node)
     {
         if (!(e->uses & (1u << use)) || !cred->password)
@@ -210,6 +211,7 @@ void credentials_write(roam_credentials *cred, roam_auth_attempt *attempt, roam_
             continue;
         }
         write_lit(w, "\r\n");
+        attempt->answered |= realm_bit(cred, span_of(e->realm));
         if (e->fresh && attempt->challenges)
             attempt->answered_fresh |= realm_bit(cred, span_of(e->realm));
         e->fresh = false;

@@ -33,7 +33,9 @@ typedef enum roam_auth_verdict {
 /* One request and its challenges so far; zero it when a new goal begins (not at each retry). */
 typedef struct roam_auth_attempt {
     unsigned challenges;
-    uint64_t answered_fresh; /* realms (a bit of their hash) to which the last request answered a nonce given for this very goal; an answer from the cache proves nothing */
+    /* What the last request answered: realms, each a bit of its hash. The refusal of an answer to a nonce given for this very goal proves the password
+     * wrong; of one from the cache it proves nothing. */
+    uint64_t answered, answered_fresh;
 } roam_auth_attempt;
 
 roam_auth_verdict credentials_challenged(roam_credentials *cred, roam_auth_attempt *attempt, roam_auth_use use, const roam_message *response);

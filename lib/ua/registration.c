@@ -6,6 +6,7 @@
 
 #define BACKOFF_FIRST ROAM_SECONDS(1)
 #define BACKOFF_LAST ROAM_SECONDS(300)
+#define MAX_REPEATS 4u      /* REGISTERs in a row because of what a 2xx or 423 said */
 #define REFRESH_MARGIN 60u /* seconds before the lease ends */
 
 const char *roam_registration_state_text(roam_registration_state state)
@@ -20,14 +21,14 @@ static void set_state(roam_account *account, roam_registration_state state, int 
     /* Rows: from; a bit for each state that may follow. */
     enum { N = 1 << 0, W = 1 << 1, G = 1 << 2, R = 1 << 3, F = 1 << 4, U = 1 << 5, B = 1 << 6, X = 1 << 7 };
     static const unsigned legal[] = {
-        [ROAM_REGISTRATION_NONE] = W | G | X,
+        [ROAM_REGISTRATION_NONE] = W | G | U | B | X,
         [ROAM_REGISTRATION_WAITING_PATH] = N | G | F | U | X | B,
         [ROAM_REGISTRATION_REGISTERING] = N | W | R | U | B | X,
         [ROAM_REGISTRATION_REGISTERED] = N | W | G | F | U | B | X,
         [ROAM_REGISTRATION_REFRESHING] = N | W | R | U | B | X | G,
-        [ROAM_REGISTRATION_UNREGISTERING] = N | W | G | X,
-        [ROAM_REGISTRATION_BACKOFF] = N | W | G | F | U | X,
-        [ROAM_REGISTRATION_FAILED] = N | W | G | F | U,
+        [ROAM_REGISTRATION_UNREGISTERING] = N | W | G | B | X,
+        [ROAM_REGISTRATION_BACKOFF] = N | W | G | R | F | U | X,
+        [ROAM_REGISTRATION_FAILED] = N | W | G | F | U | B,
     };
     roam_registration *reg = &account->reg;
     if (reg->state == state)
@@ -179,9 +180,10 @@ static int send_register(roam_account *account)
     move_sent(&reg->move);
     if (leaving)
         set_state(account, ROAM_REGISTRATION_UNREGISTERING, 0, 0, "unregister");
-    else if (reg->state != ROAM_REGISTRATION_REGISTERING && reg->state != ROAM_REGISTRATION_REFRESHING)
-        set_state(account, reg->bound || move_active(&reg->move) ? ROAM_REGISTRATION_REFRESHING : ROAM_REGISTRATION_REGISTERING, 0, 0,
-                  move_active(&reg->move) ? "move" : "register");
+    else if (reg->state != ROAM_REGISTRATION_REGISTERING && reg->state != ROAM_REGISTRATION_REFRESHING) {
+        bool anew = reg->state == ROAM_REGISTRATION_NONE || reg->state == ROAM_REGISTRATION_UNREGISTERING || (!reg->bound && !move_active(&reg->move));
+        set_state(account, anew ? ROAM_REGISTRATION_REGISTERING : ROAM_REGISTRATION_REFRESHING, 0, 0, move_active(&reg->move) ? "move" : "register");
+    }
     reg->again = false;
     return 0;
 }
@@ -200,6 +202,8 @@ static void back_off(roam_account *account, int code, int status, uint32_t retry
         delay = ROAM_SECONDS(retry_after);
     delay += random_below(&env->random, (uint32_t)(delay / 5) + 1); /* many accounts must not come back in step */
     reg->failures++;
+    reg->repeats = 0;
+    reg->bound = reg->bound && env->now < reg->expires_at;
     move_retry(&reg->move, code ? code : status);
     env_arm(env, &reg->timer, delay);
     set_state(account, ROAM_REGISTRATION_BACKOFF, code, status, why);
@@ -220,7 +224,7 @@ static void fail(roam_account *account, int code, int status, const char *why)
 static void unregistered(roam_account *account, int code, const char *why)
 {
     roam_registration *reg = &account->reg;
-    reg->bound = false;
+    reg->bound = reg->again = false;
     forget_all_old(account);
     env_cancel(&account->ua->env, &reg->timer);
     set_state(account, ROAM_REGISTRATION_NONE, code, 0, why);
@@ -250,6 +254,17 @@ static roam_addr seen_address(const roam_message *response, const roam_addr *loc
     return seen;
 }
 
+/* A REGISTER again at once, for what the answer to the last one said. False: it was so too often in a row, the registrar may never be content. */
+static bool repeat(roam_account *account)
+{
+    roam_registration *reg = &account->reg;
+    if (reg->repeats >= MAX_REPEATS)
+        return false;
+    reg->repeats++;
+    reg->again = true;
+    return true;
+}
+
 /* P4: does another address belong into the Contact? Returns true when the REGISTER has to be repeated for it. */
 static bool learn_mapped(roam_account *account, const roam_message *response)
 {
@@ -266,12 +281,20 @@ static bool learn_mapped(roam_account *account, const roam_message *response)
         seen.ip.family = 0;
     if (seen.ip.family == reg->mapped.ip.family && (!seen.ip.family || roam_addr_equal(&seen, &reg->mapped)))
         return false;
-    if (reg->failures > 3) /* a NAT that shows another port each time: stay with what we have */
+    if (!repeat(account)) /* a NAT that shows another port each time: stay with what we have */
         return false;
-    reg->failures++;
     reg->mapped = seen;
     trace_note(&account->ua->env.trace, "registration", account->id, "the registrar sees us at another address");
     return true;
+}
+
+/* The same user at the same host and port, whether or not the port is written. */
+static bool same_contact(const roam_uri *a, const roam_uri *b)
+{
+    roam_uri x = *a, y = *b;
+    x.port = uri_effective_port(a);
+    y.port = uri_effective_port(b);
+    return uri_same_aor(&x, &y);
 }
 
 /* Our binding in the 200: true and its lease. The server may have rewritten host and port to where it saw us, or keep our instance. */
@@ -294,7 +317,7 @@ static bool find_lease(roam_account *account, const roam_message *response, uint
         uint32_t expires = standard;
         if (param_find(contact.params, SPAN("expires"), &param))
             span_u32(param, &expires);
-        bool ours = uri_same_aor(&contact.uri, &own);
+        bool ours = same_contact(&contact.uri, &own);
         if (!ours && seen.ip.family && span_eq(contact.uri.user, own.user))
             ours = roam_ip_equal(&contact.uri.ip, &seen.ip) && uri_effective_port(&contact.uri) == seen.port;
         if (!ours && account->instance && param_find(contact.params, SPAN("+sip.instance"), &param) && param.len > 4)
@@ -306,7 +329,7 @@ static bool find_lease(roam_account *account, const roam_message *response, uint
         }
         for (size_t i = 0; i < MAX_OLD_CONTACTS; i++) {
             roam_uri old;
-            if (reg->old[i] && expires > 0 && uri_parse(span_of(reg->old[i]), &old) == 0 && uri_same_aor(&contact.uri, &old))
+            if (reg->old[i] && expires > 0 && uri_parse(span_of(reg->old[i]), &old) == 0 && same_contact(&contact.uri, &old))
                 old_listed[i] = true;
         }
     }
@@ -321,7 +344,7 @@ static void registered(roam_account *account, uint32_t lease, int code)
     roam_registration *reg = &account->reg;
     roam_ua *ua = account->ua;
     reg->bound = true;
-    reg->failures = 0;
+    reg->failures = reg->repeats = 0;
     reg->attempt = (roam_auth_attempt){0};
     reg->expires_at = ua_now(ua) + ROAM_SECONDS(lease);
     uint32_t refresh = lease > 2 * REFRESH_MARGIN ? lease - REFRESH_MARGIN : lease - lease / 3;
@@ -365,17 +388,11 @@ static void on_success(roam_account *account, const roam_message *response)
         back_off(account, response->status, ROAM_ENOTFOUND, 0, "our Contact is not in the 200");
         return;
     }
-    if (learn_mapped(account, response)) {
-        reg->bound = true;
-        reg->again = true;
+    reg->bound = true;
+    if (learn_mapped(account, response))
         return;
-    }
-    if (has_old(reg) && !reg->leave_old && !(account->rewrite_method & ROAM_CONTACT_LEAVE) && reg->failures < 3) {
-        reg->failures++; /* the registrar still lists an old one of ours: once more */
-        reg->again = true;
-        reg->bound = true;
-        return;
-    }
+    if (has_old(reg) && !reg->leave_old && !(account->rewrite_method & ROAM_CONTACT_LEAVE) && repeat(account))
+        return; /* the registrar still lists an old one of ours: once more */
     registered(account, lease, response->status);
 }
 
@@ -395,6 +412,10 @@ static void on_final(roam_account *account, const roam_message *response)
             reg->again = true;
             return;
         }
+        if (verdict == AUTH_NO_MEMORY && reg->want == WANT_REGISTERED) {
+            back_off(account, (int)code, ROAM_ENOMEM, 0, "no memory for the challenge");
+            return;
+        }
         if (reg->want == WANT_UNREGISTERED)
             unregistered(account, (int)code, "refused");
         else
@@ -412,9 +433,8 @@ static void on_final(roam_account *account, const roam_message *response)
         reg->again = true;
         return;
     }
-    if (code == 423 && message_seconds(response, HEADER_MIN_EXPIRES, &seconds) && seconds > reg->expires) {
+    if (code == 423 && message_seconds(response, HEADER_MIN_EXPIRES, &seconds) && seconds > reg->expires && repeat(account)) {
         reg->expires = seconds;
-        reg->again = true;
         return;
     }
     message_seconds(response, HEADER_RETRY_AFTER, &seconds);
@@ -422,7 +442,6 @@ static void on_final(roam_account *account, const roam_message *response)
     if (code >= 600 || !for_now)
         fail(account, (int)code, 0, status_text(code));
     else {
-        reg->bound = reg->bound && ua_now(account->ua) < reg->expires_at;
         back_off(account, (int)code, 0, seconds, status_text(code));
     }
 }
@@ -469,7 +488,8 @@ static void leave_flow(roam_account *account)
     reg->bound = false;
     reg->leave_old = false;
     reg->unregister_first = false;
-    reg->failures = 0;
+    reg->failures = reg->repeats = 0;
+    reg->again = true; /* also when it was refused for good: another path is another chance */
     reg->attempt = (roam_auth_attempt){0};
     reg->expires = account->configured_expires;
     env_cancel(&account->ua->env, &reg->timer);
@@ -521,6 +541,36 @@ static int find_server(roam_account *account)
     return 0;
 }
 
+/* Tried again by itself: sockets and memory come back without a change of path. */
+static void socket_refused(roam_account *account)
+{
+    roam_registration *reg = &account->reg;
+    if (reg->want == WANT_UNREGISTERED) {
+        unregistered(account, 0, "no socket; the lease runs out");
+        return;
+    }
+    if (timer_armed(&reg->timer))
+        return;
+    back_off(account, 0, ROAM_EIO, 0, "the system refuses a socket on this path");
+    move_failed(&reg->move, ROAM_EIO, 0, "the system refuses a socket on this path");
+}
+
+static void no_memory(roam_account *account)
+{
+    if (account->reg.want == WANT_UNREGISTERED)
+        unregistered(account, 0, "no memory; the lease runs out");
+    else if (!timer_armed(&account->reg.timer))
+        back_off(account, 0, ROAM_ENOMEM, 0, "no memory");
+}
+
+static bool has_calls(const roam_account *account)
+{
+    list_each(call, &account->ua->calls, roam_call, node)
+        if (call->account == account)
+            return true;
+    return false;
+}
+
 static void run(roam_work *work)
 {
     roam_account *account = container_of(work, roam_account, reg.work);
@@ -532,6 +582,8 @@ static void run(roam_work *work)
     if (reg->want == WANT_UNREGISTERED && !reg->bound && !reg->txn && !reg->again && !has_old(reg))
         unregistered(account, 0, "not registered");
     if (account->removed && reg->want == WANT_NOTHING && !reg->txn) {
+        if (has_calls(account))
+            return; /* the last of them to end asks for this again (ua.c, bury) */
         list_remove(&account->node);
         list_push(&ua->dead_accounts, &account->node);
         return;
@@ -541,14 +593,13 @@ static void run(roam_work *work)
     if (reg->want == WANT_NOTHING)
         return;
     int err = find_server(account);
-    if (err && !reg->flow) {
+    if (err && !reg->dest) {
         if (reg->want == WANT_UNREGISTERED)
             unregistered(account, 0, "the registrar's name is not known");
         else
             waiting(account, err == ROAM_EBUSY ? "resolving the registrar" : "the registrar's name is not known");
-    }
-    if (err)
         return;
+    } /* while the name is looked up anew, the address it had is as good as any */
     if (!net_route(ua, reg->dest, account->link, &source.ip, &link)) {
         if (!reg->dest->answered && ua->config.route_answers && !reg->flow) {
             waiting(account, "asking for the route");
@@ -568,22 +619,29 @@ static void run(roam_work *work)
         move_path(&reg->move, &source);
     }
     roam_path *path = net_path(ua, &source.ip, link);
-    if (!path || path->state == PATH_OPENING)
-        return;
-    if (path->state != PATH_UP) {
-        if (reg->state != ROAM_REGISTRATION_FAILED)
-            fail(account, 0, ROAM_EIO, "the system refuses a socket on this path");
+    if (!path) {
+        no_memory(account);
         return;
     }
-    if (!reg->flow && !(reg->flow = flow_get(&ua->sip, path, &reg->server)))
+    if (path->state == PATH_OPENING)
         return;
+    if (path->state != PATH_UP) {
+        socket_refused(account);
+        return;
+    }
+    if (!reg->flow && !(reg->flow = flow_get(&ua->sip, path, &reg->server))) {
+        no_memory(account);
+        return;
+    }
     bool resting = (reg->state == ROAM_REGISTRATION_BACKOFF && timer_armed(&reg->timer)) || reg->state == ROAM_REGISTRATION_FAILED;
     if (reg->txn || (resting && !reg->again) || (reg->want == WANT_REGISTERED && reg->bound && !reg->again))
         return;
     if (reg->want == WANT_REGISTERED && !ip_change_register_token(ua, account))
         return;
     err = send_register(account);
-    if (err)
+    if (err && reg->want == WANT_UNREGISTERED)
+        unregistered(account, 0, "could not be sent; the lease runs out");
+    else if (err)
         back_off(account, 0, err, 0, "could not be sent");
 }
 
@@ -599,13 +657,14 @@ void registration_want(roam_account *account, roam_register_want want)
     roam_registration *reg = &account->reg;
     if (want == reg->want && want == WANT_UNREGISTERED)
         return;
+    bool pending = reg->txn && reg->contact; /* the registrar may have taken it already */
     if (want != reg->want)
         stop_request(reg);
     reg->want = want;
-    reg->again = want == WANT_REGISTERED || reg->bound;
+    reg->again = want == WANT_REGISTERED || reg->bound || pending;
     reg->attempt = (roam_auth_attempt){0};
     if (want == WANT_REGISTERED)
-        reg->failures = 0;
+        reg->failures = reg->repeats = 0;
     ua_work(account->ua, &reg->work);
 }
 

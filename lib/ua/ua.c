@@ -102,8 +102,12 @@ roam_ua *roam_ua_new(const roam_ua_config *config)
 
 static void bury(roam_ua *ua)
 {
-    list_each(call, &ua->dead_calls, roam_call, node)
-        call_free(call); /* calls refer to accounts, so they go first */
+    list_each(call, &ua->dead_calls, roam_call, node) /* calls refer to accounts, so they go first */
+    {
+        if (call->account->removed)
+            ua_work(ua, &call->account->reg.work); /* which waits for the last of its calls */
+        call_free(call);
+    }
     list_each(account, &ua->dead_accounts, roam_account, node)
         account_free(account);
     net_bury(ua);
@@ -197,12 +201,14 @@ void ua_leave(roam_ua *ua)
         ua->depth--;
         return;
     }
-    roam_list *node;
-    while ((node = list_pop(&ua->work))) {
-        roam_work *work = container_of(node, roam_work, node);
-        work->run(work);
-    }
-    bury(ua);
+    do {
+        roam_list *node;
+        while ((node = list_pop(&ua->work))) {
+            roam_work *work = container_of(node, roam_work, node);
+            work->run(work);
+        }
+        bury(ua);
+    } while (!list_empty(&ua->work));
     check_completed(ua);
     check_left(ua);
     ua->depth--;
