@@ -95,7 +95,7 @@ typedef struct demo_outcome {
     double first_out, first_in; /* seconds after t0; < 0: none */
     double tone_callee, tone_caller;
     char contacts[256];    /* what the registrar held afterwards */
-    char trace[DEMO_PATH_MAX];
+    char trace[DEMO_PATH_MAX + 32];
 } demo_outcome;
 
 void demo_outcome_free(demo_outcome *outcome);

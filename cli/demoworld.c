@@ -74,6 +74,7 @@ bool demo_enter(char why[256])
     if (child == 0) { /* the first process of the pid namespace: with it everything in there ends */
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL);
+        mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL); /* where that is allowed; only debuggers miss it */
         return true;
     }
     int status;
@@ -85,7 +86,7 @@ bool demo_enter(char why[256])
 
 bool demo_world_open(demo_world *world, const char *directory, const char *emulator, unsigned rtt_ms)
 {
-    char command[128];
+    char command[128], log[DEMO_PATH_MAX + 32];
     int home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
     snprintf(world->directory, sizeof world->directory, "%s", directory);
     for (int i = 0; i < DEMO_PLACES; i++)
@@ -101,7 +102,8 @@ bool demo_world_open(demo_world *world, const char *directory, const char *emula
     }
     close(home);
     char *argv[] = {(char *)(uintptr_t)emulator, NULL};
-    if (!good || !spawn(&world->emulator, -1, argv, "emulator.log"))
+    snprintf(log, sizeof log, "%s/emulator.log", directory);
+    if (!good || !spawn(&world->emulator, -1, argv, log))
         return good ? fail(world, "%s: %s", emulator, strerror(errno)) : false;
     for (size_t i = 0; i < LINKS; i++)
         if (!link_open(world, i))
@@ -180,6 +182,14 @@ void demo_world_close(demo_world *world)
     for (int i = 0; i < DEMO_PLACES; i++)
         process_end(&world->parties[i], 3000);
     process_end(&world->emulator, 1000);
+    for (size_t i = 0; i < LINKS && world->namespaces[0] >= 0; i++) { /* the kernel takes its time with namespaces; their names are wanted again */
+        char batch[64];
+        snprintf(batch, sizeof batch, "link del e-%s\n", links[i].port);
+        char wrong[sizeof world->wrong];
+        memcpy(wrong, world->wrong, sizeof wrong);
+        run_ip(world, -1, batch);
+        memcpy(world->wrong, wrong, sizeof wrong);
+    }
     for (int i = 0; i < DEMO_PLACES; i++) {
         if (world->namespaces[i] >= 0)
             close(world->namespaces[i]);

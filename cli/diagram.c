@@ -207,7 +207,7 @@ static void join_sides(diagram *d)
             continue;
         for (size_t k = 0; k < i; k++) { /* the oldest that fits: order is kept on a path, mostly */
             diagram_entry *out = &d->entries[k];
-            if (out->kind == DIAGRAM_MESSAGE && out->seen_leaving && !out->arrived && out->hash == in->hash && out->from == in->from &&
+            if (out->kind == DIAGRAM_MESSAGE && out->seen_leaving && out->arrived <= 0 && out->hash == in->hash && out->from == in->from &&
                 out->to == in->to && in->time - out->time < 32) {
                 out->arrived = in->arrived;
                 gone[i] = true;

@@ -14,7 +14,12 @@ static int run_help(int argc, char **argv);
 static int run_version(int argc, char **argv);
 
 static const cli_subcommand subcommands[] = {
+    {"demo", "see a call go on while its network changes", cli_demo},
     {"agent", "a user agent that programs drive: commands in, JSON events out", cli_agent},
+    {"phone", "the same for a person", cli_phone},
+    {"register", "register once and say what the registrar made of it", cli_register},
+    {"call", "make one call", cli_call},
+    {"watch", "what the network monitor sees", cli_watch},
     {"serve", "a registrar and proxy to test against", cli_serve},
     {"ladder", "the message diagram of a trace", cli_ladder},
     {"version", "the version", run_version},

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "testbed/nat.h"
 #include "testbed/peer.h"
 #include "testbed/server.h"
 
@@ -29,6 +30,12 @@ roam_addr sim_addr(const char *text)
     if (roam_addr_parse(span_of(text), &addr) != 0)
         abort();
     return addr;
+}
+
+uint32_t sim_link(const roam_ip *ip)
+{
+    const uint8_t *b = ip->family == 4 ? ip->bytes + 1 : ip->bytes + 6;
+    return ((uint32_t)b[0] << 8 | b[1]) + 1u;
 }
 
 static void seed_of(sim_world *world, uint8_t seed[32])
@@ -109,6 +116,12 @@ static sim_socket *socket_at(sim_world *world, const roam_addr *addr)
     return NULL;
 }
 
+uint32_t world_socket_id(const sim_node *agent, const roam_addr *local)
+{
+    sim_socket *s = socket_at(agent->world, local);
+    return s && s->owner == agent ? s->id : 0;
+}
+
 static int socket_open(sim_node *owner, uint32_t id, roam_addr *local)
 {
     sim_world *world = owner->world;
@@ -169,6 +182,11 @@ static void node_send(sim_node *sender, uint32_t socket, const roam_addr *to, ro
     p->from = s->local;
     p->to = *to;
     p->sender = sender;
+    if (sender->nat && nat_outbound(sender->nat, world->now, 17, &p->from, &p->to) != NAT_PASS) {
+        world->lost++;
+        mem_free(&world->mem, p);
+        return;
+    }
     p->len = bytes.len;
     if (bytes.len)
         memcpy(p->bytes, bytes.ptr, bytes.len);
@@ -184,10 +202,35 @@ static void node_send(sim_node *sender, uint32_t socket, const roam_addr *to, ro
     timer_arm(&world->packets, &p->timer, world->now + (far ? world->delay : 0));
 }
 
+/* To the outside of a NAT: what it makes of it. */
+static void translate(sim_packet *p)
+{
+    list_each(node, &p->world->nodes, sim_node, node)
+        if (node->nat && roam_ip_equal(&node->nat->config.external, &p->to.ip))
+            if (nat_inbound(node->nat, p->world->now, 17, &p->from, &p->to) == NAT_PASS)
+                return;
+}
+
+void world_inject(sim_world *world, const roam_addr *from, const roam_addr *to, roam_span bytes)
+{
+    sim_packet *p = mem_alloc(&world->mem, sizeof *p + bytes.len);
+    assert(p);
+    timer_init(&p->timer, deliver, "packet");
+    p->world = world;
+    p->from = *from;
+    p->to = *to;
+    p->sender = NULL;
+    p->len = bytes.len;
+    if (bytes.len)
+        memcpy(p->bytes, bytes.ptr, bytes.len);
+    timer_arm(&world->packets, &p->timer, world->now + world->delay);
+}
+
 static void deliver(roam_timer *timer)
 {
     sim_packet *p = container_of(timer, sim_packet, timer);
     sim_world *world = p->world;
+    translate(p);
     sim_socket *s = socket_at(world, &p->to);
     roam_span bytes = span_make(p->bytes, p->len);
     if (!s || !has_addr(s->owner, &p->to.ip)) {
@@ -257,6 +300,43 @@ static void hear(sim_node *agent, const roam_event *event)
     h->events[h->n++] = *event;
 }
 
+void world_name(sim_world *world, const char *name, const char *ip)
+{
+    size_t i = 0;
+    while (i < world->nnames && strcmp(world->names[i].name, name) != 0)
+        i++;
+    assert(i < sizeof world->names / sizeof *world->names && strlen(name) < sizeof world->names[i].name);
+    world->nnames = i == world->nnames ? i + 1 : world->nnames;
+    memcpy(world->names[i].name, name, strlen(name) + 1);
+    world->names[i].ip = ip ? sim_ip(ip) : (roam_ip){0};
+}
+
+static void ask_name(sim_node *agent, uint32_t query, roam_span name)
+{
+    assert(agent->nqueries < WORLD_MAX_QUERIES);
+    size_t i = agent->nqueries++;
+    size_t len = name.len < sizeof agent->query_names[i] ? name.len : sizeof agent->query_names[i] - 1;
+    memcpy(agent->query_names[i], name.ptr, len);
+    agent->query_names[i][len] = '\0';
+    agent->queries[i] = query;
+    if (!agent->keep_queries)
+        world_answer_names(agent);
+}
+
+void world_answer_names(sim_node *agent)
+{
+    sim_world *world = agent->world;
+    size_t n = agent->nqueries;
+    agent->nqueries = 0;
+    for (size_t i = 0; i < n; i++) {
+        const roam_ip *ip = NULL;
+        for (size_t k = 0; k < world->nnames; k++)
+            if (strcmp(world->names[k].name, agent->query_names[i]) == 0 && world->names[k].ip.family)
+                ip = &world->names[k].ip;
+        roam_ua_resolved(agent->ua, world->now, agent->queries[i], ip, ip ? 1 : 0);
+    }
+}
+
 void world_flush(sim_node *agent)
 {
     sim_world *world = agent->world;
@@ -270,7 +350,8 @@ void world_flush(sim_node *agent)
             node_send(agent, out.socket, &out.remote, out.bytes);
             break;
         case ROAM_OUTPUT_SOCKET_OPEN:
-            err = has_addr(agent, &local.ip) ? socket_open(agent, out.socket, &local) : ROAM_EIO;
+            err = agent->refuse ? agent->refuse_err : has_addr(agent, &local.ip) ? socket_open(agent, out.socket, &local) : ROAM_EIO;
+            agent->refuse -= agent->refuse != 0;
             roam_ua_socket_opened(agent->ua, world->now, out.socket, err, &local);
             break;
         case ROAM_OUTPUT_SOCKET_CLOSE:
@@ -285,7 +366,7 @@ void world_flush(sim_node *agent)
             watch(agent, &out.remote.ip, false);
             break;
         case ROAM_OUTPUT_RESOLVE:
-            roam_ua_resolved(agent->ua, world->now, out.query, NULL, 0);
+            ask_name(agent, out.query, out.bytes);
             break;
         case ROAM_OUTPUT_EVENT:
             hear(agent, &out.event);
@@ -321,7 +402,7 @@ void world_set_addrs(sim_node *agent, const char *const *addrs)
         roam_ip ip = sim_ip(*addrs);
         agent->addrs[i] = (roam_net_addr){.ip = ip,
                                           .prefix = ip.family == 4 ? 24 : 64,
-                                          .link = ip.bytes[ip.family == 4 ? 2 : 7] + 1u,
+                                          .link = sim_link(&ip),
                                           .metric = (uint32_t)(i + 1) * 100};
     }
     for (size_t i = 0; i < agent->nwatches; i++)

@@ -10,6 +10,7 @@
 
 #define WORLD_MAX_ADDRS 8u
 #define WORLD_MAX_WATCHES 64u
+#define WORLD_MAX_QUERIES 16u
 
 typedef struct sim_world sim_world;
 typedef struct sim_node sim_node;
@@ -18,6 +19,7 @@ typedef enum sim_node_type { SIM_AGENT, SIM_SERVER, SIM_PEER } sim_node_type;
 
 struct roam_testserver;
 struct roam_peer;
+struct roam_nat;
 
 /* What an agent's application heard, in order. */
 typedef struct sim_heard {
@@ -38,6 +40,13 @@ struct sim_node {
     roam_ip watches[WORLD_MAX_WATCHES];
     size_t nwatches;
     sim_heard heard;
+    uint32_t queries[WORLD_MAX_QUERIES]; /* names asked for and not answered yet, see world_name */
+    char query_names[WORLD_MAX_QUERIES][64];
+    size_t nqueries;
+    bool keep_queries;    /* names are not answered until world_answer_names */
+    unsigned refuse;      /* so many sockets are refused from now on, with refuse_err */
+    int refuse_err;
+    struct roam_nat *nat; /* between this agent and the rest; owned by the test. NULL: none */
     /* others; of testbed/server.h and testbed/peer.h */
     struct roam_testserver *server;
     struct roam_peer *peer;
@@ -60,6 +69,11 @@ struct sim_world {
     roam_time delay;         /* one way */
     uint32_t loss_ppm;
     roam_timers packets;
+    struct {
+        char name[64];
+        roam_ip ip;
+    } names[8];
+    size_t nnames;
     roam_list nodes;
     roam_list sockets;
     uint32_t next_socket;
@@ -78,6 +92,8 @@ void world_free(sim_world *world);
 /* "10.0.0.1" and "10.0.0.1:5060" for tests that read well; abort on nonsense. */
 roam_ip sim_ip(const char *text);
 roam_addr sim_addr(const char *text);
+/* The index of the link that an address stands on: one for each IPv4 /24 and each IPv6 /64. */
+uint32_t sim_link(const roam_ip *ip);
 
 /* `config` may be NULL. Addresses come with world_set_addrs. */
 sim_node *world_agent(sim_world *world, const char *name, const roam_ua_config *config);
@@ -88,6 +104,17 @@ struct roam_testserver_config;
 sim_node *world_server(sim_world *world, const char *addr, const struct roam_testserver_config *config, const char *const *users);
 struct roam_peer_config;
 sim_node *world_peer(sim_world *world, const char *addr, const struct roam_peer_config *config);
+
+/* What a name means from now on; `ip` NULL: nothing. Names that nobody gave a meaning have no address. */
+void world_name(sim_world *world, const char *name, const char *ip);
+/* Answers what the agent asked meanwhile. */
+void world_answer_names(sim_node *agent);
+
+/* A datagram that nobody of this world sent, on its way like any other. */
+void world_inject(sim_world *world, const roam_addr *from, const roam_addr *to, roam_span bytes);
+
+/* The agent's handle of the socket with this address; 0: none. For datagrams given to roam_ua_receive() directly. */
+uint32_t world_socket_id(const sim_node *agent, const roam_addr *local);
 
 /* Runs until `until` (absolute), or for a while. */
 void world_run_until(sim_world *world, roam_time until);

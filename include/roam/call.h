@@ -39,7 +39,8 @@ typedef struct roam_call_options {
     const char *codecs;        /**< comma-separated preference, e.g. "PCMA,PCMU"; NULL: the agent's */
 } roam_call_options;
 
-/** `account` 0: the first one. `uri`: "sip:bob@example.com"; "bob" takes the account's host. `options` may be NULL. */
+/** `account` 0: the first one. `uri`: "sip:bob@example.com"; "bob" takes the account's host. `options` may be NULL; after an error its source and sink
+ * are still the caller's. */
 ROAM_API int roam_call_make(roam_ua *ua, roam_account_id account, const char *uri, const roam_call_options *options, roam_call_id *id);
 /** Answers an incoming call with 200. `options` may be NULL. */
 ROAM_API int roam_call_answer(roam_ua *ua, roam_call_id id, const roam_call_options *options);

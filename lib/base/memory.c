@@ -17,7 +17,7 @@ static void *libc_realloc(void *user, void *ptr, size_t size);
 void mem_init(roam_mem *mem, const roam_allocator *allocator)
 {
     mem->allocator = allocator ? *allocator : (roam_allocator){libc_realloc, NULL};
-    mem->live = 0;
+    mem->live = mem->refused = 0;
 }
 
 void *mem_alloc(roam_mem *mem, size_t size)
@@ -26,6 +26,8 @@ void *mem_alloc(roam_mem *mem, size_t size)
     void *ptr = mem->allocator.realloc(mem->allocator.user, NULL, size ? size : 1);
     if (ptr)
         mem->live++;
+    else
+        mem->refused++;
     return ptr;
 }
 
@@ -41,7 +43,10 @@ void *mem_realloc(roam_mem *mem, void *ptr, size_t size)
 {
     if (!ptr)
         return mem_alloc(mem, size);
-    return mem->allocator.realloc(mem->allocator.user, ptr, size ? size : 1);
+    void *fresh = mem->allocator.realloc(mem->allocator.user, ptr, size ? size : 1);
+    if (!fresh)
+        mem->refused++;
+    return fresh;
 }
 
 void mem_free(roam_mem *mem, void *ptr)

@@ -7,6 +7,7 @@
 typedef struct roam_mem {
     roam_allocator allocator;
     size_t live; /* blocks not yet freed: a test for leaks without a tool */
+    size_t refused; /* so often there was none: who had to give something up looks again later */
 } roam_mem;
 
 /* NULL means malloc and free of the C library. */

@@ -193,16 +193,25 @@ const char *client_txn_state_text(const roam_client_txn *txn)
 
 /* ---- responses ---- */
 
-bool client_receive(roam_sip *sip, roam_flow *flow, const roam_message *response)
+/* Matched by branch and method (17.1.3). The sent-by is not compared: it may name an address that we have left. */
+static roam_map_node *find_by_response(const roam_sip *sip, const roam_message *response)
 {
     roam_via via;
     if (message_top_via(response, &via) != ROAM_OK || !via.branch.len)
-        return false;
+        return NULL;
     if (via.branch.len + 1 + response->method_name.len > ROAM_MAX_MESSAGE)
-        return false;
-    /* Matched by branch and method (17.1.3). The sent-by is not compared: it may name an address that we have left. */
-    roam_map_node *node =
-        map_find(&sip->clients, txn_key(sip->scratch, ROAM_MAX_MESSAGE, via.branch, response->method_name));
+        return NULL;
+    return map_find(&sip->clients, txn_key(sip->scratch, ROAM_MAX_MESSAGE, via.branch, response->method_name));
+}
+
+bool sip_response_is_ours(const roam_sip *sip, const roam_message *response)
+{
+    return find_by_response(sip, response) != NULL;
+}
+
+bool client_receive(roam_sip *sip, roam_flow *flow, const roam_message *response)
+{
+    roam_map_node *node = find_by_response(sip, response);
     if (!node)
         return false;
     roam_client_txn *txn = container_of(node, roam_client_txn, node);

@@ -521,7 +521,8 @@ static void set_state(roam_server_txn *txn, roam_server_state state, const char 
             [SERVER_COMPLETED] = TO(SERVER_TERMINATED),
         },
         {
-            [SERVER_PROCEEDING] = TO(SERVER_PROCEEDING) | TO(SERVER_ACCEPTED) | TO(SERVER_COMPLETED),
+            [SERVER_PROCEEDING] = TO(SERVER_PROCEEDING) | TO(SERVER_ACCEPTED) | TO(SERVER_COMPLETED) |
+                                  TO(SERVER_TERMINATED), /* a final answer for which there was no memory */
             [SERVER_ACCEPTED] = TO(SERVER_TERMINATED),
             [SERVER_COMPLETED] = TO(SERVER_CONFIRMED) | TO(SERVER_TERMINATED),
             [SERVER_CONFIRMED] = TO(SERVER_TERMINATED),

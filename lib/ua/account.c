@@ -140,6 +140,9 @@ static int fill(roam_ua *ua, roam_account *account, const roam_account_config *c
     roam_mem *mem = &ua->env.mem;
     if (!is_plain(config->instance))
         return ROAM_EINVAL;
+    for (const char *c = config->aor; c && *c; c++)
+        if ((unsigned char)*c < ' ' || *c == 0x7f) /* a display name is written as it stands */
+            return ROAM_EINVAL;
     if (!config->aor || name_addr_parse(span_of(config->aor), &aor) != 0 || aor.uri.scheme != URI_SIP)
         return ROAM_EINVAL;
     int err = take_uri(ua, config->registrar, &account->registrar);

@@ -213,7 +213,8 @@ void call_end(roam_call *call, int code, const char *why)
     detach_transactions(call);
     call_media_stop(call);
     move_cancel(&call->move);
-    dialog_set_state(&call->dialog, DIALOG_ENDED, why);
+    if (call->dialog.env) /* a call that found no path has none yet */
+        dialog_set_state(&call->dialog, DIALOG_ENDED, why);
     env_cancel(&ua->env, &call->refresh_timer);
     env_cancel(&ua->env, &call->offline_timer);
     env_cancel(&ua->env, &call->life_timer);
@@ -499,13 +500,13 @@ int roam_call_make(roam_ua *ua, roam_account_id account_id, const char *uri, con
     ua_enter(ua, ua_now(ua));
     call->target = mem_strdup(&ua->env.mem, writer_span(&w));
     session_init(&call->session, &ua->env, options && options->codecs ? options->codecs : ua->codecs);
-    take_options(call, options);
     roam_call_id new_id = call->id;
     if (!call->target) {
         call_end(call, ROAM_ENOMEM, "no memory");
         ua_leave(ua);
         return ROAM_ENOMEM;
     }
+    take_options(call, options);
     send_event(call, ROAM_EVENT_CALL_STATE, 0, 0, "calling");
     call_look(call);
     ua_leave(ua);

@@ -387,6 +387,8 @@ void call_media_drop_dead(roam_call *call)
 /* The wanted leg, as soon as it is up, takes over at once where the one that sends is gone. */
 void call_media_run(roam_call *call)
 {
+    if (!call->stream && call->session.agreed.active && call->state == ROAM_CALL_CONFIRMED)
+        call_media_apply(call); /* there was no memory for it when it was agreed */
     roam_call_leg *wanted = call_keep_leg(call);
     if (!wanted || !call->stream)
         return;

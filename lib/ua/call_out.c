@@ -24,6 +24,7 @@ static void on_bye(void *user, roam_client_txn *txn, roam_client_event event, co
     roam_call *call = user;
     if (txn != call->bye || (event == CLIENT_RESPONSE && response->status < 200))
         return;
+    client_txn_abandon(txn); /* it outlives the call */
     call->bye = NULL;
     unsigned code = event == CLIENT_RESPONSE ? response->status : 0;
     if ((code == 401 || code == 407) && credentials_challenged(&call->account->credentials, &call->attempt, AUTH_REQUEST, response) == AUTH_RETRY) {
@@ -81,6 +82,8 @@ void call_stray_answer(roam_ua *ua, roam_flow *flow, const roam_message *respons
             ack_send(&call->ack, &call->dialog, &ua->sip, call->flow, cseq.number, SPAN(""), SPAN("")); /* of one given up with its path */
         return;
     }
+    if (!sip_response_is_ours(&ua->sip, response))
+        return; /* invented: it must not make us send to wherever its Contact says */
     /* A call that we took back, or another branch of a fork: nobody is to talk into the void. */
     roam_dialog d = {0};
     roam_ack ack = {0};
@@ -303,6 +306,7 @@ static void on_invite(void *user, roam_client_txn *txn, roam_client_event event,
         on_answer(call, response);
         return;
     }
+    client_txn_abandon(txn); /* it absorbs what comes late without us */
     call->invite = NULL;
     if (call->dialog.state == DIALOG_CONFIRMED)
         return;

@@ -376,6 +376,8 @@ static void on_refresh(void *user, roam_client_txn *txn, roam_client_event event
         return;
     unsigned code = event == CLIENT_RESPONSE ? response->status : event == CLIENT_TIMEOUT ? 408 : 503;
     call->refresh_txn = NULL;
+    if (code >= 300 || call->refresh_is_update) /* it outlives the call; a re-INVITE that was accepted is kept for its 2xx coming again */
+        client_txn_abandon(txn);
     if (code < 300) {
         on_success(call, txn, response);
     } else {

@@ -310,8 +310,9 @@ int roam_network_update(roam_ua *ua, roam_time now, const roam_network *network)
     if (!network || (network->naddrs && !network->addrs) || (network->nroutes && !network->routes))
         return ROAM_EINVAL;
     ua_enter(ua, now);
-    if (net_take_picture(ua, network))
+    int changed = net_take_picture(ua, network);
+    if (changed > 0)
         ip_change_look(ua);
     ua_leave(ua);
-    return 0;
+    return changed < 0 ? changed : 0;
 }

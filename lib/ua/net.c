@@ -54,9 +54,11 @@ roam_net_dest *net_dest_get(roam_ua *ua, const roam_ip *ip)
         mem_free(&ua->env.mem, dest);
         return NULL;
     }
-    if (ua->config.route_answers) {
-        roam_output out = {.type = ROAM_OUTPUT_ROUTE_WATCH, .remote.ip = dest->ip};
-        outputs_push(&ua->out, &out);
+    roam_output out = {.type = ROAM_OUTPUT_ROUTE_WATCH, .remote.ip = dest->ip};
+    if (ua->config.route_answers && !outputs_push(&ua->out, &out)) { /* never to be answered */
+        map_remove(&ua->net.dests, &dest->node);
+        mem_free(&ua->env.mem, dest);
+        return NULL;
     }
     return dest;
 }
@@ -131,8 +133,8 @@ bool net_route(const roam_ua *ua, const roam_net_dest *dest, uint32_t link, roam
         return false;
     bool bound = ua->config.bind.family != 0;
     if (dest->answered && !link) {
-        if (dest->source.family == 0)
-            return false;
+        if (dest->source.family == 0 || !net_alive(ua, &dest->source))
+            return false; /* the second: an answer older than the picture, about to be replaced */
         if (!bound || roam_ip_equal(&ua->config.bind, &dest->source)) {
             *source = dest->source;
             *source_link = dest->link;
@@ -193,7 +195,8 @@ static void ask_socket(roam_net_path *np)
                        .local = {np->path.local.ip, ua->net.sip_port},
                        .link = np->path.link,
                        .purpose = ROAM_SOCKET_SIP};
-    outputs_push(&ua->out, &out);
+    if (!outputs_push(&ua->out, &out))
+        np->path.socket = 0; /* net_path asks again */
 }
 
 static void on_retry(roam_timer *timer)
@@ -225,8 +228,11 @@ static void on_idle(roam_timer *timer)
 roam_path *net_path(roam_ua *ua, const roam_ip *source, uint32_t link)
 {
     list_each(np, &ua->net.paths, roam_net_path, path.node)
-        if (roam_ip_equal(&np->path.local.ip, source) && (np->path.link == link || !link || !np->path.link))
+        if (roam_ip_equal(&np->path.local.ip, source) && (np->path.link == link || !link || !np->path.link)) {
+            if (np->path.state == PATH_OPENING && !np->path.socket && !timer_armed(&np->retry))
+                ask_socket(np);
             return &np->path;
+        }
     roam_net_path *np = mem_new(&ua->env.mem, roam_net_path);
     if (!np)
         return NULL;
@@ -352,18 +358,21 @@ bool net_take_route(roam_ua *ua, const roam_net_route *route)
     return found && set_route(container_of(found, roam_net_dest, node), route);
 }
 
-bool net_take_picture(roam_ua *ua, const roam_network *network)
+int net_take_picture(roam_ua *ua, const roam_network *network)
 {
     roam_net *net = &ua->net;
     bool changed = false;
     if (!same_addrs(net, network)) {
-        roam_net_addr *copy = network->naddrs ? mem_alloc(&ua->env.mem, network->naddrs * sizeof *copy) : NULL;
-        if (!copy && network->naddrs)
-            return false; /* the next event tells it again */
-        if (copy)
-            memcpy(copy, network->addrs, network->naddrs * sizeof *copy);
-        mem_free(&ua->env.mem, net->addrs);
-        net->addrs = copy;
+        if (network->naddrs > net->addrs_cap) {
+            size_t cap = network->naddrs < 8 ? 8 : network->naddrs;
+            roam_net_addr *space = mem_realloc(&ua->env.mem, net->addrs, cap * sizeof *space);
+            if (!space)
+                return ROAM_ENOMEM;
+            net->addrs = space;
+            net->addrs_cap = cap;
+        }
+        if (network->naddrs)
+            memcpy(net->addrs, network->addrs, network->naddrs * sizeof *net->addrs);
         net->naddrs = network->naddrs;
         net->have_picture = true;
         changed = true;

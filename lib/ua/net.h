@@ -30,7 +30,7 @@ typedef struct roam_net_path {
 
 typedef struct roam_net {
     roam_net_addr *addrs;
-    size_t naddrs;
+    size_t naddrs, addrs_cap;
     bool have_picture;
     roam_map dests;
     roam_list paths;       /* roam_net_path.path.node */
@@ -64,8 +64,8 @@ void net_restart_listeners(roam_ua *ua);
 
 /* True when the socket was one of ours. */
 bool net_socket_opened(roam_ua *ua, uint32_t socket, int err, const roam_addr *local);
-/* Takes the picture. Paths whose address went are gone afterwards, their sockets closed. Returns whether anything differs from before. */
-bool net_take_picture(roam_ua *ua, const roam_network *network);
+/* Takes the picture. Paths whose address went are gone afterwards, their sockets closed. 1: something differs from before; 0: nothing; ROAM_ENOMEM: not taken. */
+int net_take_picture(roam_ua *ua, const roam_network *network);
 /* One route answer. Returns whether it differs from before. */
 bool net_take_route(roam_ua *ua, const roam_net_route *route);
 /* Frees paths that are gone and that no flow uses. */

@@ -92,7 +92,12 @@ static bool push(roam_outputs *o, const output_head *head, const void *bytes)
 bool outputs_push(roam_outputs *o, const roam_output *out)
 {
     output_head head = {out->type, out->socket, out->link, out->query, out->purpose, out->local, out->remote, out->bytes.len};
-    return push(o, &head, out->bytes.ptr);
+    if (push(o, &head, out->bytes.ptr))
+        return true;
+    if (out->type != ROAM_OUTPUT_SOCKET_CLOSE || o->nowed == OUTPUTS_OWED)
+        return false;
+    o->owed[o->nowed++] = out->socket;
+    return true;
 }
 
 bool outputs_push_event(roam_outputs *o, const roam_event *event)
@@ -112,6 +117,10 @@ bool outputs_poll(roam_outputs *o, roam_output *out)
     release(o, o->polled);
     o->polled = NULL;
     roam_list *first = list_pop(&o->queue);
+    if (!first && o->nowed) {
+        *out = (roam_output){.type = ROAM_OUTPUT_SOCKET_CLOSE, .socket = o->owed[--o->nowed]};
+        return true;
+    }
     if (!first)
         return false;
     o->count--;

@@ -7,6 +7,8 @@
 
 typedef struct roam_output_node roam_output_node;
 
+#define OUTPUTS_OWED 64u
+
 typedef struct roam_outputs {
     roam_mem *mem;
     roam_list queue;
@@ -14,6 +16,8 @@ typedef struct roam_outputs {
     size_t count, nspare;
     roam_output_node *polled;  /* what the host holds at the moment */
     uint64_t dropped;          /* an output that found no memory or no room */
+    uint32_t owed[OUTPUTS_OWED]; /* sockets to be closed for which there was no memory: a socket must not be lost */
+    size_t nowed;
 } roam_outputs;
 
 void outputs_init(roam_outputs *o, roam_mem *mem);

@@ -348,7 +348,8 @@ static void registered(roam_account *account, uint32_t lease, int code)
     reg->attempt = (roam_auth_attempt){0};
     reg->expires_at = ua_now(ua) + ROAM_SECONDS(lease);
     uint32_t refresh = lease > 2 * REFRESH_MARGIN ? lease - REFRESH_MARGIN : lease - lease / 3;
-    env_arm(&ua->env, &reg->timer, ROAM_SECONDS(refresh ? refresh : 1));
+    if (env_arm(&ua->env, &reg->timer, ROAM_SECONDS(refresh ? refresh : 1)) != 0)
+        reg->bound = false; /* without a timer to renew it the lease would just end: the next look registers again */
     set_state(account, ROAM_REGISTRATION_REGISTERED, code, 0, "our Contact is in the 200");
     if (move_active(&reg->move)) {
         move_answered(&reg->move, code);
@@ -454,6 +455,7 @@ static void on_event(void *user, roam_client_txn *txn, roam_client_event event, 
         return;
     if (event == CLIENT_RESPONSE && response->status < 200)
         return;
+    client_txn_abandon(txn); /* it outlives its final response, and perhaps this account */
     reg->txn = NULL;
     if (event == CLIENT_RESPONSE) {
         reg->last_status = response->status;

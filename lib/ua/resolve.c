@@ -75,9 +75,11 @@ static resolved_name *ask(roam_ua *ua, roam_span host)
         mem_free(&ua->env.mem, name);
         return NULL;
     }
-    env_arm(&ua->env, &name->expire, NAME_RETRY);
     roam_output out = {.type = ROAM_OUTPUT_RESOLVE, .query = name->query, .bytes = span_make(name->text, host.len)};
-    outputs_push(&ua->out, &out);
+    if (env_arm(&ua->env, &name->expire, NAME_RETRY) != 0 || !outputs_push(&ua->out, &out)) {
+        forget(ua, name);
+        return NULL;
+    }
     return name;
 }
 
@@ -117,9 +119,10 @@ int resolve_uri(roam_ua *ua, const roam_uri *uri, roam_addr *out)
     for (size_t i = 0; i < host.len; i++)
         lower[i] = ascii_lower(host.ptr[i]);
     roam_map_node *found = map_find(&ua->resolver.names, span_make(lower, host.len));
+    size_t refused = ua->env.mem.refused;
     resolved_name *name = found ? container_of(found, resolved_name, node) : ask(ua, host);
     if (!name)
-        return ROAM_ENOTFOUND;
+        return ua->env.mem.refused != refused ? ROAM_ENOMEM : ROAM_ENOTFOUND;
     if (name->state == NAME_ASKED)
         return ROAM_EBUSY;
     if (name->state == NAME_UNKNOWN)

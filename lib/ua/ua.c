@@ -4,6 +4,7 @@
 #include "ua/call.h"
 
 #define LEAVE_LIMIT ROAM_SECONDS(4)
+#define MEMORY_RETRY ROAM_MS(500) /* what a refusal of memory left undone is looked at again */
 
 /* ---- configuration ---- */
 
@@ -54,6 +55,13 @@ static void on_stray_response(void *user, roam_flow *flow, const roam_message *r
 
 /* ---- birth and death ---- */
 
+static void on_memory(roam_timer *timer)
+{
+    roam_ua *ua = container_of(timer, roam_ua, memory_timer);
+    timer_arm(&ua->env.timers, timer, ROAM_NEVER); /* its place in the heap has just become free */
+    ua_work_all(ua);
+}
+
 static void on_leave_timer(roam_timer *timer)
 {
     (void)timer; /* ua_leave looks */
@@ -80,13 +88,15 @@ roam_ua *roam_ua_new(const roam_ua_config *config)
     map_init(&ua->call_dialogs, mem, ua->env.hash_seed);
     map_init(&ua->media_sockets, mem, ua->env.hash_seed);
     timer_init(&ua->leave_timer, on_leave_timer, "leave");
+    timer_init(&ua->memory_timer, on_memory, "memory");
     net_init(ua);
     resolve_init(ua);
     ip_change_init(ua);
     roam_sip_tu tu = {.send = on_send, .request = on_request, .ack = on_ack, .stray_response = on_stray_response, .user = ua};
     ua->user_agent = mem_strdup(mem, span_of(config->user_agent ? config->user_agent : "roam/" ROAM_VERSION));
     ua->codecs = config->codecs ? mem_strdup(mem, span_of(config->codecs)) : NULL;
-    bool ok = ua->user_agent && (ua->codecs || !config->codecs) && sip_init(&ua->sip, &ua->env, &tu) == 0;
+    bool ok = ua->user_agent && (ua->codecs || !config->codecs) && sip_init(&ua->sip, &ua->env, &tu) == 0 &&
+              timer_arm(&ua->env.timers, &ua->memory_timer, ROAM_NEVER) == 0;
     if (!ok) {
         roam_ua_free(ua);
         return NULL;
@@ -123,6 +133,7 @@ void roam_ua_free(roam_ua *ua)
     list_each(account, &ua->accounts, roam_account, node)
         account_free(account);
     env_cancel(&ua->env, &ua->leave_timer);
+    env_cancel(&ua->env, &ua->memory_timer);
     env_cancel(&ua->env, &ua->ip_change.coalesce);
     env_cancel(&ua->env, &ua->ip_change.bucket_timer);
     if (ua->sip.env)
@@ -137,7 +148,7 @@ void roam_ua_free(roam_ua *ua)
     roam_mem *mem = &ua->env.mem;
     mem_free(mem, ua->user_agent);
     mem_free(mem, ua->codecs);
-    roam_mem own = {mem->allocator, 1}; /* the agent's own block was taken before there was an env to count it */
+    roam_mem own = {.allocator = mem->allocator, .live = 1}; /* the agent's own block was taken before there was an env to count it */
     env_free(&ua->env);
     mem_free(&own, ua);
 }
@@ -209,6 +220,10 @@ void ua_leave(roam_ua *ua)
         }
         bury(ua);
     } while (!list_empty(&ua->work));
+    if (ua->env.mem.refused != ua->refused_seen) {
+        ua->refused_seen = ua->env.mem.refused;
+        timer_arm(&ua->env.timers, &ua->memory_timer, ua_now(ua) + MEMORY_RETRY);
+    }
     check_completed(ua);
     check_left(ua);
     ua->depth--;

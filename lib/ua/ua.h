@@ -45,6 +45,8 @@ struct roam_ua {
 
     enum { UA_RUNNING, UA_LEAVING, UA_LEFT } life;
     roam_timer leave_timer;
+    roam_timer memory_timer; /* always armed, so that it needs no memory: everybody looks again a while after memory was refused */
+    size_t refused_seen;
 };
 
 /* Every input and command stands between these two. ua_leave does the outstanding work and buries the dead. */

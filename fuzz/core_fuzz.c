@@ -1,0 +1,578 @@
+/* The whole core, driven by a program of steps: datagrams true, mutated and random into its sockets, answers to what it asked, time, networks that come and go, commands of the
+ * application, sockets and memory refused. After each step: no timer is overdue for ever, outputs are bounded and make sense; at the end nothing is leaked. */
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/memory.h"
+#include "roam/core.h"
+#include "wire/message.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+#define CHECK(condition)                                                                                               \
+    do {                                                                                                               \
+        if (!(condition)) {                                                                                            \
+            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);                                            \
+            abort();                                                                                                   \
+        }                                                                                                              \
+    } while (0)
+
+#define MAX_STEPS 400u
+#define MAX_OPEN 256u
+#define MAX_KEPT 8u
+#define MAX_CALLS_SEEN 512u
+
+typedef struct host {
+    const uint8_t *data;
+    size_t left;
+    roam_ua *ua;
+    roam_time now;
+    size_t live, refuse_memory;
+    unsigned refuse_sockets;
+    struct {
+        uint32_t id;
+        bool sip;
+        roam_addr local;
+    } open[MAX_OPEN];
+    size_t nopen;
+    uint16_t next_port;
+    uint32_t queries[4];
+    size_t nqueries;
+    struct { /* what it sent last */
+        char text[4096];
+        size_t len;
+        uint32_t socket;
+        roam_addr to;
+    } kept[MAX_KEPT];
+    size_t nkept;
+    roam_net_addr addrs[4];
+    size_t naddrs;
+    roam_call_id calls[MAX_CALLS_SEEN];
+    bool ended[MAX_CALLS_SEEN];
+    size_t ncalls;
+    roam_account_id account;
+    unsigned counter;
+    char scratch[16384];
+} host;
+
+static uint8_t take(host *h)
+{
+    if (!h->left)
+        return 0;
+    h->left--;
+    return *h->data++;
+}
+
+static void *counted(void *user, void *ptr, size_t size)
+{
+    host *h = user;
+    if (size == 0) {
+        h->live -= ptr != NULL;
+        free(ptr);
+        return NULL;
+    }
+    if (h->refuse_memory) {
+        h->refuse_memory--;
+        return NULL;
+    }
+    void *fresh = realloc(ptr, size);
+    h->live += fresh && !ptr;
+    return fresh;
+}
+
+static roam_ip ip_of(const char *text)
+{
+    roam_ip ip;
+    CHECK(roam_ip_parse(span_of(text), &ip) == 0);
+    return ip;
+}
+
+static const char *const remotes[] = {"192.0.2.1:5060", "203.0.113.50:5060", "203.0.113.50:7000", "[2001:db8::50]:5060"};
+
+static roam_addr remote(host *h)
+{
+    roam_addr addr;
+    CHECK(roam_addr_parse(span_of(remotes[take(h) % 4]), &addr) == 0);
+    return addr;
+}
+
+/* ---- outputs ---- */
+
+static size_t find_open(const host *h, uint32_t id)
+{
+    size_t i = 0;
+    while (i < h->nopen && h->open[i].id != id)
+        i++;
+    return i;
+}
+
+static bool has_addr(const host *h, const roam_ip *ip)
+{
+    for (size_t i = 0; i < h->naddrs; i++)
+        if (roam_ip_equal(&h->addrs[i].ip, ip))
+            return true;
+    return false;
+}
+
+static void on_open(host *h, const roam_output *out)
+{
+    roam_addr local = out->local;
+    CHECK(out->socket != 0 && find_open(h, out->socket) == h->nopen && local.ip.family);
+    int err = h->refuse_sockets ? (h->refuse_sockets & 1 ? ROAM_EBUSY : ROAM_EIO) : has_addr(h, &local.ip) && h->nopen < MAX_OPEN ? 0 : ROAM_EIO;
+    h->refuse_sockets -= h->refuse_sockets != 0;
+    if (!err) {
+        if (!local.port)
+            local.port = h->next_port += 2;
+        h->open[h->nopen].id = out->socket;
+        h->open[h->nopen].sip = out->purpose == ROAM_SOCKET_SIP;
+        h->open[h->nopen++].local = local;
+    }
+    roam_ua_socket_opened(h->ua, h->now, out->socket, err, &local);
+}
+
+static void on_event(host *h, const roam_event *e)
+{
+    CHECK(roam_event_type_text(e->type)[0] && memchr(e->reason, '\0', sizeof e->reason));
+    if (!e->call || e->type != ROAM_EVENT_CALL_STATE)
+        return;
+    for (size_t i = 0; i < h->ncalls; i++)
+        if (h->calls[i] == e->call) {
+            CHECK(!h->ended[i]); /* nothing comes after the end */
+            h->ended[i] = e->call_state == ROAM_CALL_ENDED;
+            return;
+        }
+    if (h->ncalls < MAX_CALLS_SEEN) {
+        h->calls[h->ncalls] = e->call;
+        h->ended[h->ncalls++] = e->call_state == ROAM_CALL_ENDED;
+    }
+}
+
+static void drain(host *h)
+{
+    roam_output out;
+    for (size_t n = 0; roam_ua_poll(h->ua, &out); n++) {
+        CHECK(n < 50000);
+        size_t i;
+        roam_net_route route;
+        switch (out.type) {
+        case ROAM_OUTPUT_SEND:
+            i = find_open(h, out.socket);
+            CHECK(i < h->nopen && out.remote.ip.family && out.bytes.len <= 65535);
+            if (h->open[i].sip && out.bytes.len < sizeof h->kept[0].text) {
+                size_t k = h->nkept++ % MAX_KEPT;
+                memcpy(h->kept[k].text, out.bytes.ptr, out.bytes.len);
+                h->kept[k].len = out.bytes.len;
+                h->kept[k].socket = out.socket;
+                h->kept[k].to = out.remote;
+            }
+            break;
+        case ROAM_OUTPUT_SOCKET_OPEN:
+            on_open(h, &out);
+            break;
+        case ROAM_OUTPUT_SOCKET_CLOSE:
+            i = find_open(h, out.socket);
+            if (i < h->nopen)
+                h->open[i] = h->open[--h->nopen];
+            break;
+        case ROAM_OUTPUT_ROUTE_WATCH:
+            route = (roam_net_route){.destination = out.remote.ip};
+            for (i = 0; i < h->naddrs && !route.source.family; i++)
+                if (h->addrs[i].ip.family == out.remote.ip.family) {
+                    route.source = h->addrs[i].ip;
+                    route.link = h->addrs[i].link;
+                }
+            roam_ua_route(h->ua, h->now, &route);
+            break;
+        case ROAM_OUTPUT_ROUTE_UNWATCH:
+            break;
+        case ROAM_OUTPUT_RESOLVE:
+            h->queries[h->nqueries++ % 4] = out.query;
+            break;
+        case ROAM_OUTPUT_EVENT:
+            on_event(h, &out.event);
+            break;
+        }
+    }
+}
+
+/* Time stands still: whatever is due now is done in a bounded number of turns. */
+static void settle(host *h)
+{
+    drain(h);
+    for (unsigned n = 0; roam_ua_deadline(h->ua) <= h->now; n++) {
+        CHECK(n < 2000);
+        roam_ua_advance(h->ua, h->now);
+        drain(h);
+    }
+}
+
+/* ---- steps ---- */
+
+static uint32_t pick_socket(host *h, bool sip)
+{
+    size_t first = take(h);
+    for (size_t i = 0; i < h->nopen; i++)
+        if (h->open[(first + i) % h->nopen].sip == sip)
+            return h->open[(first + i) % h->nopen].id;
+    return 1;
+}
+
+static void mutate(host *h, char *bytes, size_t *len, size_t cap)
+{
+    for (unsigned n = take(h) % 6; n && *len; n--) {
+        size_t at = (size_t)(take(h) << 8 | take(h)) % *len;
+        uint8_t how = take(h);
+        switch (how % 4) {
+        case 0:
+            bytes[at] = (char)take(h);
+            break;
+        case 1:
+            *len = at;
+            break;
+        case 2: {
+            size_t piece = how / 4 < *len - at ? how / 4 : *len - at;
+            memmove(bytes + at, bytes + at + piece, *len - at - piece);
+            *len -= piece;
+            break;
+        }
+        default: {
+            size_t piece = how / 4 < *len - at ? how / 4 : *len - at;
+            if (*len + piece > cap)
+                break;
+            memmove(bytes + at + piece, bytes + at, *len - at);
+            *len += piece;
+        }
+        }
+    }
+}
+
+static void deliver(host *h, uint32_t socket, const roam_addr *from, const char *bytes, size_t len)
+{
+    char *exact = malloc(len ? len : 1); /* so that reading beyond it is seen */
+    CHECK(exact);
+    if (len)
+        memcpy(exact, bytes, len);
+    roam_ua_receive(h->ua, h->now, socket, from, span_make(exact, len));
+    free(exact);
+}
+
+static const char *sdp_of(uint8_t kind)
+{
+#define SDP_HEAD "v=0\r\no=h 1 1 IN IP4 203.0.113.50\r\ns=-\r\n"
+    static const char *const text[] = {
+        "",
+        SDP_HEAD "c=IN IP4 203.0.113.50\r\nt=0 0\r\nm=audio 7000 RTP/AVP 0 101\r\na=rtpmap:101 telephone-event/8000\r\n",
+        SDP_HEAD "c=IN IP4 203.0.113.50\r\nt=0 0\r\nm=audio 7000 RTP/AVP 8\r\na=sendonly\r\na=rtcp-mux\r\n",
+        SDP_HEAD "c=IN IP4 203.0.113.50\r\nt=0 0\r\nm=video 9000 RTP/AVP 31\r\nm=audio 7002 RTP/AVP 0\r\na=inactive\r\n",
+        SDP_HEAD "c=IN IP4 0.0.0.0\r\nt=0 0\r\nm=audio 7000 RTP/AVP 0\r\n",
+        SDP_HEAD "c=IN IP6 2001:db8::50\r\nt=0 0\r\nm=audio 7000 RTP/AVPF 0\r\n",
+        SDP_HEAD "c=IN IP4 203.0.113.50\r\nt=0 0\r\nm=audio 0 RTP/AVP 0\r\n",
+        SDP_HEAD "c=IN IP4 203.0.113.50\r\nt=0 0\r\nm=audio 7000 RTP/AVP 18\r\n"};
+    return text[kind % 8];
+}
+
+/* Answers one of the requests it sent last. */
+static void step_answer(host *h)
+{
+    static const unsigned statuses[] = {200, 200, 200, 180, 183, 100, 401, 407, 403, 404, 408, 423, 480, 481, 486, 487, 488, 491, 500, 503, 600, 302, 199, 405};
+    static roam_header_space space;
+    if (!h->nkept)
+        return;
+    size_t k = (h->nkept - 1 - take(h) % (h->nkept < MAX_KEPT ? h->nkept : MAX_KEPT)) % MAX_KEPT;
+    unsigned status = statuses[take(h) % (sizeof statuses / sizeof *statuses)];
+    uint8_t body = take(h), tag = take(h);
+    roam_message m;
+    if (message_parse(&m, &space, span_make(h->kept[k].text, h->kept[k].len)) != 0 || !m.is_request)
+        return;
+    roam_writer w;
+    char own[16];
+    snprintf(own, sizeof own, "t%u", tag % 3);
+    writer_init(&w, h->scratch, sizeof h->scratch);
+    roam_addr source = {h->naddrs ? h->addrs[0].ip : ip_of("10.1.0.5"), (uint16_t)(tag & 128 ? 4000 : 5060)};
+    write_response_head(&w, &m, status, SPAN(""), span_of(own), tag & 64 ? &source : NULL);
+    if (m.method == METHOD_REGISTER)
+        write_headers_copied(&w, &m, HEADER_CONTACT);
+    else
+        write_lit(&w, "Contact: <sip:hand@203.0.113.50:5060>\r\nAllow: INVITE, ACK, BYE, CANCEL, UPDATE\r\n");
+    if (status == 401)
+        write_lit(&w, "WWW-Authenticate: Digest realm=\"r\", nonce=\"n1\", qop=\"auth\"\r\n");
+    if (status == 407)
+        write_lit(&w, "Proxy-Authenticate: Digest realm=\"p\", nonce=\"n2\", stale=true\r\n");
+    if (status == 423)
+        write_lit(&w, "Min-Expires: 7200\r\n");
+    if (status == 503 || status == 500)
+        write_lit(&w, "Retry-After: 2\r\n");
+    if (tag & 32)
+        write_lit(&w, "Record-Route: <sip:192.0.2.1;lr>\r\n");
+    const char *sdp = m.method == METHOD_INVITE || m.method == METHOD_UPDATE ? sdp_of(body) : "";
+    write_body(&w, *sdp ? SPAN("application/sdp") : SPAN(""), span_of(sdp));
+    size_t len = w.len;
+    if (take(h) % 4 == 0)
+        mutate(h, h->scratch, &len, sizeof h->scratch);
+    deliver(h, h->kept[k].socket, &h->kept[k].to, h->scratch, len);
+}
+
+/* A request of the far end: a new one, or in a dialog that its last messages tell of. */
+static void step_request(host *h)
+{
+    static const char *const methods[] = {"INVITE", "INVITE", "ACK", "BYE", "CANCEL", "UPDATE", "INFO", "OPTIONS", "REFER", "X"};
+    static roam_header_space space;
+    const char *method = methods[take(h) % 10];
+    uint8_t how = take(h), body = take(h), call = take(h) % 4, seq = take(h);
+    char agent_tag[64] = "", own_tag[64], call_id[160], target[200] = "sip:alice@10.1.0.5:5060";
+    snprintf(own_tag, sizeof own_tag, "far%u", call);
+    snprintf(call_id, sizeof call_id, "call%u", call);
+    if ((how & 1) && h->nkept) { /* in the dialog of something it sent */
+        size_t k = (h->nkept - 1 - take(h) % (h->nkept < MAX_KEPT ? h->nkept : MAX_KEPT)) % MAX_KEPT;
+        roam_message m;
+        roam_name_addr from, to, contact;
+        if (message_parse(&m, &space, span_make(h->kept[k].text, h->kept[k].len)) == 0 && name_addr_parse(message_value(&m, HEADER_FROM), &from) == 0 &&
+            name_addr_parse(message_value(&m, HEADER_TO), &to) == 0) {
+            roam_span mine = name_addr_tag(m.is_request ? &from : &to), theirs = name_addr_tag(m.is_request ? &to : &from);
+            snprintf(agent_tag, sizeof agent_tag, "%.*s", (int)(mine.len < 60 ? mine.len : 60), mine.len ? mine.ptr : "");
+            if (theirs.len)
+                snprintf(own_tag, sizeof own_tag, "%.*s", (int)(theirs.len < 60 ? theirs.len : 60), theirs.ptr);
+            roam_span id = message_value(&m, HEADER_CALL_ID);
+            snprintf(call_id, sizeof call_id, "%.*s", (int)(id.len < 150 ? id.len : 150), id.len ? id.ptr : "");
+            if (name_addr_parse(message_value(&m, HEADER_CONTACT), &contact) == 0 && contact.uri_text.len < sizeof target)
+                snprintf(target, sizeof target, "%.*s", (int)contact.uri_text.len, contact.uri_text.ptr);
+        }
+    }
+    const char *sdp = *method == 'I' || *method == 'U' || *method == 'A' ? sdp_of(body) : "";
+    const char *type = strcmp(method, "INFO") == 0 ? "application/dtmf-relay" : "application/sdp";
+    if (strcmp(method, "INFO") == 0)
+        sdp = "Signal=5\r\n";
+    int len = snprintf(h->scratch, sizeof h->scratch,
+                       "%s %s SIP/2.0\r\nVia: SIP/2.0/UDP 203.0.113.50:5060;branch=z9hG4bKf%u;rport\r\nMax-Forwards: 70\r\nFrom: <sip:hand@203.0.113.50>;tag=%s\r\n"
+                       "To: <sip:alice@example.com>%s%s\r\nCall-ID: %s\r\nCSeq: %u %s\r\nContact: <sip:hand@203.0.113.50:5060>\r\n%s%s%s%s%sContent-Length: %zu\r\n\r\n%s",
+                       method, target, how & 2 ? 7u : ++h->counter, own_tag, *agent_tag ? ";tag=" : "", agent_tag, call_id, how & 4 ? 1000u + h->counter : seq, method,
+                       how & 8 ? "Allow: INVITE, UPDATE, BYE\r\n" : "", how & 16 ? "Record-Route: <sip:192.0.2.1;lr>\r\n" : "", *sdp ? "Content-Type: " : "", *sdp ? type : "",
+                       *sdp ? "\r\n" : "", strlen(sdp), sdp);
+    CHECK(len > 0 && (size_t)len < sizeof h->scratch);
+    size_t n = (size_t)len;
+    if (how & 32)
+        mutate(h, h->scratch, &n, sizeof h->scratch);
+    roam_addr from = remote(h);
+    deliver(h, pick_socket(h, true), &from, h->scratch, n);
+}
+
+static void step_bytes(host *h, bool sip)
+{
+    char bytes[256];
+    size_t len = take(h);
+    for (size_t i = 0; i < len; i++)
+        bytes[i] = (char)take(h);
+    if (!sip && len > 12) {
+        bytes[0] = (char)0x80;
+        bytes[1] = (char)(take(h) % 3 == 0 ? 200 + bytes[1] % 5 : bytes[1] & 0x80);
+    }
+    roam_addr from = remote(h);
+    deliver(h, pick_socket(h, sip), &from, bytes, len);
+}
+
+static void step_network(host *h)
+{
+    static const char *const texts[] = {"10.1.0.5", "10.2.0.7", "2001:db8::5", "192.0.2.77"};
+    uint8_t mask = take(h);
+    h->naddrs = 0;
+    for (size_t i = 0; i < 4; i++)
+        if (mask & 1u << i) {
+            roam_ip ip = ip_of(texts[(i + (mask >> 4)) % 4]);
+            h->addrs[h->naddrs] = (roam_net_addr){.ip = ip, .prefix = ip.family == 4 ? 24 : 64, .link = (uint32_t)i + 1, .metric = (uint32_t)(h->naddrs + 1) * 100};
+            h->naddrs++;
+        }
+    roam_net_route routes[4];
+    size_t nroutes = 0;
+    for (size_t i = 0; i < 4 && (mask & 128); i++) {
+        roam_addr to;
+        CHECK(roam_addr_parse(span_of(remotes[i]), &to) == 0);
+        routes[nroutes] = (roam_net_route){.destination = to.ip};
+        for (size_t k = 0; k < h->naddrs && !routes[nroutes].source.family; k++)
+            if (h->addrs[k].ip.family == to.ip.family)
+                routes[nroutes] = (roam_net_route){to.ip, h->addrs[k].ip, h->addrs[k].link};
+        nroutes++;
+    }
+    roam_network network = {h->addrs, h->naddrs, routes, nroutes};
+    roam_network_update(h->ua, h->now, &network);
+}
+
+static void add_account(host *h, uint8_t kind)
+{
+    roam_account_config config;
+    roam_account_id id;
+    roam_account_config_default(&config);
+    config.aor = "sip:alice@example.com";
+    config.password = kind & 1 ? "secret" : NULL;
+    config.registrar = kind & 2 ? NULL : kind & 4 ? "sip:sip.example.com" : "sip:192.0.2.1";
+    config.outbound_proxy = kind & 8 ? "sip:192.0.2.1;lr" : NULL;
+    config.expires = kind & 16 ? 60 : 3600;
+    config.contact_rewrite_method = kind & 32 ? ROAM_CONTACT_UNREGISTER_FIRST : ROAM_CONTACT_ONE_REGISTER;
+    config.ip_change.use_update = kind & 64;
+    config.ip_change.hangup_calls = (kind & 192) == 192;
+    config.allow_contact_rewrite = ROAM_CONTACT_REWRITE_ALWAYS;
+    if (roam_account_add(h->ua, &config, &id) == 0)
+        h->account = id;
+}
+
+static void step_command(host *h)
+{
+    roam_call_id ids[64], id;
+    size_t n = roam_call_list(h->ua, ids, 64);
+    id = n ? ids[take(h) % (n < 64 ? n : 64)] : 1;
+    uint8_t what = take(h);
+    static const char *const targets[] = {"sip:hand@203.0.113.50", "bob", "sip:x@sip.example.com", "sip:hand@[2001:db8::50]"};
+    switch (what % 16) {
+    case 0:
+    case 1:
+    case 2:
+        if (n < 40)
+            roam_call_make(h->ua, 0, targets[(what >> 4) % 4], NULL, &id);
+        break;
+    case 3:
+    case 4:
+        roam_call_answer(h->ua, id, NULL);
+        break;
+    case 5:
+        roam_call_reject(h->ua, id, what >> 4 ? 400u + what : 0);
+        break;
+    case 6:
+        roam_call_hangup(h->ua, id);
+        break;
+    case 7:
+        roam_call_hold(h->ua, id);
+        break;
+    case 8:
+        roam_call_resume(h->ua, id);
+        break;
+    case 9:
+        roam_call_dtmf(h->ua, id, "12#");
+        break;
+    case 10:
+        if (roam_account_list(h->ua, NULL, 0) < 8)
+            add_account(h, take(h));
+        break;
+    case 11:
+        roam_account_remove(h->ua, h->account);
+        break;
+    case 12:
+        roam_account_register(h->ua, h->account);
+        break;
+    case 13:
+        roam_account_unregister(h->ua, h->account);
+        break;
+    case 14:
+        roam_handle_ip_change(h->ua, NULL);
+        break;
+    default:
+        if (what == 255)
+            roam_ua_shutdown(h->ua);
+    }
+    roam_call_info info;
+    roam_account_info account;
+    for (size_t i = 0; i < n && i < 64; i++)
+        roam_call_get_info(h->ua, ids[i], &info);
+    roam_account_get_info(h->ua, h->account, &account);
+}
+
+static void step_time(host *h)
+{
+    uint8_t how = take(h);
+    roam_time deadline = roam_ua_deadline(h->ua), until;
+    if (how & 128)
+        until = deadline == ROAM_NEVER ? h->now : deadline;
+    else
+        until = h->now + ROAM_MS((uint64_t)(how & 127) * (how & 127) * 4); /* up to a minute */
+    /* As a host would: from deadline to deadline, but not for ever where packets flow. */
+    for (unsigned n = 0; n < 300 && h->now < until; n++) {
+        deadline = roam_ua_deadline(h->ua);
+        h->now = deadline < until && n < 299 ? (deadline > h->now ? deadline : h->now) : until;
+        roam_ua_advance(h->ua, h->now);
+        settle(h);
+    }
+}
+
+static void step(host *h)
+{
+    roam_ip ip;
+    switch (take(h) % 16) {
+    case 0:
+    case 1:
+    case 2:
+    case 3:
+        step_answer(h);
+        break;
+    case 4:
+    case 5:
+    case 6:
+        step_request(h);
+        break;
+    case 7:
+        step_bytes(h, true);
+        break;
+    case 8:
+        step_bytes(h, false);
+        break;
+    case 9:
+    case 10:
+        step_time(h);
+        break;
+    case 11:
+        step_network(h);
+        break;
+    case 12:
+    case 13:
+        step_command(h);
+        break;
+    case 14:
+        if (take(h) & 1)
+            h->refuse_sockets = take(h) % 30;
+        else
+            h->refuse_memory = take(h) % 12;
+        break;
+    default:
+        ip = ip_of("192.0.2.1");
+        if (take(h) & 1)
+            roam_ua_resolved(h->ua, h->now, h->queries[take(h) % 4], &ip, take(h) & 1);
+        else
+            roam_ua_socket_error(h->ua, h->now, pick_socket(h, true), NULL);
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static host space;
+    host *h = &space;
+    memset(h, 0, sizeof *h);
+    h->data = data;
+    h->left = size;
+    h->now = ROAM_SECONDS(100);
+    h->next_port = 40000;
+    roam_allocator allocator = {counted, h};
+    roam_ua_config config;
+    roam_ua_config_default(&config);
+    config.allocator = &allocator;
+    uint8_t flags = take(h);
+    config.sip_port = flags & 1 ? 5060 : 0;
+    config.route_answers = !(flags & 2);
+    config.seed[0] = flags;
+    h->ua = roam_ua_new(&config);
+    CHECK(h->ua);
+    roam_ua_advance(h->ua, h->now);
+    h->naddrs = 1;
+    h->addrs[0] = (roam_net_addr){.ip = ip_of("10.1.0.5"), .prefix = 24, .link = 1, .metric = 100};
+    roam_network network = {h->addrs, 1, NULL, 0};
+    CHECK(roam_network_update(h->ua, h->now, &network) == 0);
+    add_account(h, take(h));
+    settle(h);
+    for (unsigned n = 0; n < MAX_STEPS && h->left; n++) {
+        step(h);
+        settle(h);
+        roam_ua_counters counters;
+        roam_ua_get_counters(h->ua, &counters);
+        CHECK(counters.memory_blocks < 100000 && counters.calls <= 2048);
+    }
+    roam_ua_free(h->ua);
+    CHECK(h->live == 0);
+    return 0;
+}

@@ -1,0 +1,188 @@
+/* Memory refused at each moment of an agent's life: registering, a call, hold, a move, hanging up. No crash, no leak; and with memory back the same agent registers and calls. */
+#include "scene.h"
+
+typedef struct miser {
+    size_t count, refuse_from, refuse_to; /* allocations so far; which are refused: from <= n < to */
+    size_t live;
+} miser;
+
+static void *stingy(void *user, void *ptr, size_t size)
+{
+    miser *m = user;
+    if (size == 0) {
+        m->live -= ptr != NULL;
+        free(ptr);
+        return NULL;
+    }
+    size_t n = m->count++;
+    if (n >= m->refuse_from && n < m->refuse_to)
+        return NULL;
+    void *fresh = realloc(ptr, size);
+    m->live += fresh && !ptr;
+    return fresh;
+}
+
+/* The whole story; whatever of it is possible. */
+static void live_through(scene *s)
+{
+    roam_account_config config = scene_account("sip:alice@example.com", "secret");
+    roam_call_id id = 0;
+    uint32_t theirs;
+    if (roam_account_add(s->agent->ua, &config, &s->account) != 0)
+        s->account = 0;
+    world_flush(s->agent);
+    world_run(&s->world, ROAM_SECONDS(1));
+    roam_call_options options = {.source = roam_tone_source(440)};
+    if (roam_call_make(s->agent->ua, 0, "bob", &options, &id) != 0 && options.source)
+        options.source->close(options.source); /* not given away */
+    world_flush(s->agent);
+    world_run(&s->world, ROAM_SECONDS(1));
+    roam_call_hold(s->agent->ua, id);
+    world_flush(s->agent);
+    world_run(&s->world, ROAM_MS(500));
+    set_addrs(s, scene_cell);
+    world_run(&s->world, ROAM_SECONDS(1));
+    roam_call_resume(s->agent->ua, id);
+    roam_call_dtmf(s->agent->ua, id, "1");
+    world_flush(s->agent);
+    world_run(&s->world, ROAM_SECONDS(1));
+    set_addrs(s, scene_none);
+    world_run(&s->world, ROAM_MS(100));
+    set_addrs(s, scene_wifi);
+    world_run(&s->world, ROAM_SECONDS(1));
+    roam_call_hangup(s->agent->ua, id);
+    world_flush(s->agent);
+    peer_call(s->callee->peer, s->world.now, "sip:alice@example.com", &theirs);
+    world_run(&s->world, ROAM_MS(300));
+    const roam_event *e = world_last(s->agent, ROAM_EVENT_CALL_INCOMING);
+    if (e)
+        roam_call_answer(s->agent->ua, e->call, NULL);
+    world_flush(s->agent);
+    world_run(&s->world, ROAM_SECONDS(1));
+}
+
+static void hang_up_all(scene *s)
+{
+    roam_call_id ids[8];
+    size_t n = roam_call_list(s->agent->ua, ids, 8);
+    for (size_t i = 0; i < n && i < 8; i++)
+        roam_call_hangup(s->agent->ua, ids[i]);
+    world_flush(s->agent);
+    world_run(&s->world, ROAM_SECONDS(70));
+    assert_int_equal(roam_call_list(s->agent->ua, NULL, 0), 0);
+}
+
+/* Plenty of memory again: everything works. */
+static void recover(scene *s)
+{
+    roam_account_config config = scene_account("sip:alice@example.com", "secret");
+    set_addrs(s, scene_wifi); /* a picture may have been lost */
+    world_run(&s->world, ROAM_SECONDS(40)); /* what the peer still tries may ring once more */
+    hang_up_all(s);
+    if (!s->account) {
+        assert_int_equal(roam_account_add(s->agent->ua, &config, &s->account), 0);
+        world_flush(s->agent);
+    }
+    set_addrs(s, scene_cell);
+    assert_int_equal(roam_account_register(s->agent->ua, s->account), 0);
+    world_flush(s->agent);
+    world_run(&s->world, ROAM_SECONDS(40));
+    assert_int_equal(account_of(s).registration, ROAM_REGISTRATION_REGISTERED);
+    roam_call_id id = call_to(s->agent, s->account, "bob");
+    world_run(&s->world, ROAM_SECONDS(2));
+    assert_int_equal(call_of(s->agent, id).state, ROAM_CALL_CONFIRMED);
+    assert_two_way(s, s->agent, id);
+    roam_call_hangup(s->agent->ua, id);
+    world_flush(s->agent);
+    world_run(&s->world, ROAM_SECONDS(1));
+}
+
+/* One run: allocations number `from` up to `from + n` are refused. Returns how many there were. */
+static size_t run_with(size_t from, size_t n)
+{
+    miser m = {0};
+    roam_allocator allocator = {stingy, &m};
+    roam_ua_config config;
+    roam_ua_config_default(&config);
+    config.allocator = &allocator;
+    roam_peer_config callee = {.answer = PEER_ANSWERS, .answer_after = ROAM_MS(100)};
+    scene *s = scene_new((scene_options){.no_account = true, .agent = &config, .callee = &callee});
+    size_t before = m.count;
+    m.refuse_from = before + from;
+    m.refuse_to = before + from + n;
+    live_through(s);
+    size_t used = m.count - before;
+    m.refuse_to = 0;
+    recover(s);
+    scene_free(s);
+    assert_int_equal(m.live, 0);
+    return used;
+}
+
+static void sweep(size_t n)
+{
+    size_t used = run_with(SIZE_MAX / 2, 0);
+    assert_true(used > 50);
+    const char *only = getenv("NTH"); /* one run again, to look at */
+    size_t step = used > 500 ? used / 500 + 1 : 1;
+    for (size_t from = only ? strtoul(only, NULL, 10) : 0; from < used; from += step) {
+        if (getenv("SHOW_NTH"))
+            printf("# %zu of %zu\n", from, used);
+        run_with(from, n);
+        if (only)
+            break;
+    }
+}
+
+/* The Nth allocation is refused, and only that, for every N (every kth where there are more than 500). */
+static void test_one_refused(void **state)
+{
+    (void)state;
+    sweep(1);
+}
+
+/* Ten in a row are refused. */
+static void test_ten_refused(void **state)
+{
+    (void)state;
+    sweep(10);
+}
+
+/* No memory at all from some moment on, for the rest of the story. */
+static void test_all_refused(void **state)
+{
+    (void)state;
+    sweep(SIZE_MAX / 2);
+}
+
+/* roam_ua_new with the Nth allocation refused: NULL, and nothing leaked; an agent with all of them. */
+static void test_new(void **state)
+{
+    (void)state;
+    roam_ua *ua = NULL;
+    for (size_t n = 0; !ua; n++) {
+        miser m = {.refuse_from = n, .refuse_to = n + 1};
+        roam_allocator allocator = {stingy, &m};
+        roam_ua_config config;
+        roam_ua_config_default(&config);
+        config.allocator = &allocator;
+        config.codecs = "PCMA";
+        ua = roam_ua_new(&config);
+        if (!ua)
+            assert_int_equal(m.live, 0);
+        assert_true(n < 40);
+        if (ua) {
+            assert_true(n > 3);
+            roam_ua_free(ua);
+            assert_int_equal(m.live, 0);
+        }
+    }
+}
+
+int main(int argc, char **argv)
+{
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]);
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_new), cmocka_unit_test(test_one_refused), cmocka_unit_test(test_ten_refused), cmocka_unit_test(test_all_refused)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
