@@ -188,8 +188,10 @@ roam_call *call_new(roam_ua *ua, roam_account *account, bool outgoing)
 
 static void detach_transactions(roam_call *call)
 {
-    if (call->invite)
+    if (call->invite) {
+        call_give_up(call);
         client_txn_abandon(call->invite);
+    }
     if (call->bye)
         client_txn_abandon(call->bye);
     call->invite = call->bye = NULL;
@@ -280,7 +282,9 @@ static int find_hop(roam_call *call, bool moved)
     roam_uri uri;
     roam_addr hop;
     roam_ua *ua = call->ua;
-    int err = call->dialog.remote_target && call->dialog.state != DIALOG_NONE
+    /* An outgoing call's requests go where its INVITE went until it is answered (CANCEL: RFC 3261 9.1). */
+    bool in_dialog = call->dialog.remote_target && (call->dialog.state == DIALOG_CONFIRMED || (!call->outgoing && call->dialog.state != DIALOG_NONE));
+    int err = in_dialog
                   ? dialog_next_hop(&call->dialog, &uri)
                   : account_next_hop(call->account, span_of(call->target), &uri);
     if (err)
@@ -328,7 +332,8 @@ bool call_keep_path(roam_call *call)
         return false;
     }
     roam_path *used = call->flow ? call->flow->path : NULL;
-    if (used && (used->state == PATH_GONE || !roam_ip_equal(&used->local.ip, &source.ip))) {
+    bool other_link = used && link && used->link && used->link != link;
+    if (used && (used->state == PATH_GONE || other_link || !roam_ip_equal(&used->local.ip, &source.ip))) {
         if (ip_change_collecting(ua))
             return used->state == PATH_UP;
         bool alive = used->state == PATH_UP;
@@ -423,12 +428,12 @@ void call_hangup(roam_call *call, const char *why)
         call_reject(call, 486, why);
         return;
     case ROAM_CALL_CALLING:
+    case ROAM_CALL_EARLY: /* without an INVITE: challenged after it rang, and not yet sent again */
         if (!call->invite) {
             call_end(call, 0, why);
             return;
         }
         break;
-    case ROAM_CALL_EARLY:
     case ROAM_CALL_CONNECTING:
     case ROAM_CALL_CONFIRMED:
         break;
@@ -445,6 +450,7 @@ void call_hangup(roam_call *call, const char *why)
         call_media_stop(call);
     } else {
         client_txn_cancel(call->invite, call->flow, false);
+        call->cancel_path = (call->flow ? call->flow : client_txn_flow(call->invite))->path->id;
     }
     env_arm(&call->ua->env, &call->life_timer, DISCONNECT_LIMIT);
     call_set_state(call, ROAM_CALL_DISCONNECTING, 0, why);
@@ -507,6 +513,8 @@ int roam_call_make(roam_ua *ua, roam_account_id account_id, const char *uri, con
         return ROAM_ENOMEM;
     }
     take_options(call, options);
+    env_arm(&ua->env, &call->life_timer, DISCONNECT_LIMIT); /* until the INVITE is out: a name, a route or a socket that never comes */
+    call->end_reason = "no way to the callee was found";
     send_event(call, ROAM_EVENT_CALL_STATE, 0, 0, "calling");
     call_look(call);
     ua_leave(ua);

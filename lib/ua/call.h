@@ -95,6 +95,8 @@ struct roam_call {
     bool answer_in_ack;      /* our 2xx carried an offer */
     roam_ack ack;            /* our ACK of the peer's 2xx */
     roam_client_txn *bye;
+    uint32_t cancel_path;    /* id of the path the last CANCEL left by */
+    uint32_t uas_cseq;       /* of the INVITE in `uas` */
     roam_auth_attempt attempt;
     bool peer_update;        /* the peer's Allow has UPDATE */
     const char *end_reason;
@@ -160,6 +162,8 @@ static inline void call_look(roam_call *call)
 /* ---- call_out.c ---- */
 void call_run_outgoing(roam_call *call);      /* CALLING, EARLY */
 void call_run_disconnecting(roam_call *call);
+/* Remembers an INVITE that is given up without its final answer: a late 2xx to it is ours. */
+void call_give_up(roam_call *call);
 /* A 2xx to an INVITE that we gave up or that another fork answered: ACK and BYE. */
 void call_stray_answer(roam_ua *ua, roam_flow *flow, const roam_message *response);
 void call_learn_peer(roam_call *call, const roam_message *m); /* Allow */
@@ -188,6 +192,7 @@ bool call_wants_media_move(const roam_call *call);
 /* Keeps a leg on the path that leads to the peer's media; NULL until it is up. */
 roam_call_leg *call_keep_leg(roam_call *call);
 roam_call_leg *call_leg_by_rtp(roam_call *call, uint32_t rtp_socket);
+bool call_leg_failed(const roam_call *call);
 void call_local_of(const roam_call_leg *leg, roam_session_local *out);
 /* The agreement changed: the stream follows. */
 void call_media_apply(roam_call *call);

@@ -2,6 +2,7 @@
 #include "ua/call.h"
 
 #define BODY_MAX 4096u
+#define RING_LIMIT ROAM_SECONDS(180) /* a caller that neither gives up nor waits must not hold a place for ever */
 
 /* ---- small answers ---- */
 
@@ -204,6 +205,9 @@ static void on_invite(roam_ua *ua, roam_server_txn *txn, const roam_message *m)
         call->media_dest = net_dest_get(ua, &call->session.next.remote_rtp.ip);
     call_learn_peer(call, m);
     call->uas = txn;
+    call->uas_cseq = call->dialog.remote_cseq;
+    env_arm(&ua->env, &call->life_timer, RING_LIMIT);
+    call->end_reason = "not answered in time";
     server_txn_attach(txn, on_server_event, call);
     ring(call, txn, m);
     roam_event event = {.type = ROAM_EVENT_CALL_INCOMING, .account = account->id, .call = call->id, .call_state = call->state};
@@ -238,6 +242,8 @@ void call_run_incoming(roam_call *call)
     if (!call->answer_wanted || !call->uas)
         return;
     roam_call_leg *leg = call_keep_leg(call);
+    if (!leg && call_leg_failed(call))
+        call_reject(call, 500, "the system refuses sockets for media");
     if (!leg)
         return;
     roam_server_txn *txn = call->uas;
@@ -246,7 +252,9 @@ void call_run_incoming(roam_call *call)
         call_reject(call, 500, "the answer could not be built");
         return;
     }
-    await_ack(call, txn, call->dialog.remote_cseq);
+    await_ack(call, txn, call->uas_cseq);
+    env_cancel(&call->ua->env, &call->life_timer);
+    call->end_reason = NULL;
     call_set_state(call, ROAM_CALL_CONNECTING, 200, "answered");
     if (call->session.state == OFFER_STABLE)
         call_media_apply(call);
@@ -310,6 +318,7 @@ static void on_reinvite(roam_call *call, roam_server_txn *txn, const roam_messag
         call->media_dest = dest;
     }
     call->uas = txn;
+    call->uas_cseq = call->dialog.remote_cseq;
     server_txn_attach(txn, on_server_event, call);
     call_look(call);
 }
@@ -333,7 +342,7 @@ void call_run_reanswer(roam_call *call)
         respond(call->ua, txn, 500, "");
         return;
     }
-    await_ack(call, txn, call->dialog.remote_cseq);
+    await_ack(call, txn, call->uas_cseq);
     if (call->session.state == OFFER_STABLE) {
         call_media_apply(call);
         call_leg_told(call, call->told.leg);

@@ -5,6 +5,7 @@
 
 #define PORT_ATTEMPTS 24u
 #define LEG_LINGER ROAM_SECONDS(2) /* what is still on its way on the old path */
+#define LEG_RETRY ROAM_MS(500) /* a socket that the system refused */
 #define RTP_MIN 16384u
 #define RTP_MAX 32766u
 
@@ -85,6 +86,14 @@ roam_call_leg *call_leg_by_rtp(roam_call *call, uint32_t rtp_socket)
     return NULL;
 }
 
+bool call_leg_failed(const roam_call *call)
+{
+    for (size_t i = 0; i < CALL_MAX_LEGS; i++)
+        if (call->legs[i].state == LEG_FAILED)
+            return true;
+    return false;
+}
+
 void call_local_of(const roam_call_leg *leg, roam_session_local *out)
 {
     *out = (roam_session_local){leg->ip, leg->rtp_port, leg->rtcp_port};
@@ -123,10 +132,14 @@ static void open_rtp(roam_call *call, roam_call_leg *leg, uint16_t port)
     ask(call, leg, RTP, port);
 }
 
+static void arm_leg_timer(roam_call *call);
+
 static void try_next_port(roam_call *call, roam_call_leg *leg, int err)
 {
     if (++leg->attempts >= PORT_ATTEMPTS || err != ROAM_EBUSY) {
         leg_set_state(call, leg, LEG_FAILED, "socket refused");
+        leg->retire_at = ua_now(call->ua) + LEG_RETRY;
+        arm_leg_timer(call);
         call_look(call);
         return;
     }
@@ -402,7 +415,7 @@ static void arm_leg_timer(roam_call *call)
 {
     roam_time next = ROAM_NEVER;
     for (size_t i = 0; i < CALL_MAX_LEGS; i++)
-        if (call->legs[i].state == LEG_RETIRING && call->legs[i].retire_at < next)
+        if ((call->legs[i].state == LEG_RETIRING || call->legs[i].state == LEG_FAILED) && call->legs[i].retire_at < next)
             next = call->legs[i].retire_at;
     if (next != ROAM_NEVER)
         timer_arm(&call->ua->env.timers, &call->leg_timer, next);
@@ -437,6 +450,10 @@ static void retire(roam_call *call)
     bool heard = !call->stream || stream_leg_heard(call->stream, call->told.leg) || !call->expect_in;
     for (size_t i = 0; i < CALL_MAX_LEGS; i++) {
         roam_call_leg *leg = &call->legs[i];
+        if (leg->state == LEG_FAILED && ua_now(call->ua) >= leg->retire_at) {
+            leg_drop(call, leg, "tried again");
+            call_look(call);
+        }
         if (leg->state != LEG_RETIRING || ua_now(call->ua) < leg->retire_at)
             continue;
         if (heard)

@@ -49,8 +49,10 @@ static roam_client_txn *send_bye(roam_ua *ua, roam_account *account, roam_auth_a
 void call_run_disconnecting(roam_call *call)
 {
     bool answered = call->dialog.state == DIALOG_CONFIRMED;
-    if (!answered && call->invite && client_txn_flow(call->invite)->path != call->flow->path)
+    if (!answered && call->invite && call->cancel_path != call->flow->path->id) {
         client_txn_cancel(call->invite, call->flow, true); /* the CANCEL on the dead path went nowhere */
+        call->cancel_path = call->flow->path->id;
+    }
     if (answered && !call->bye && !accept_waiting(&call->accept)) {
         call->bye = send_bye(call->ua, call->account, &call->attempt, &call->dialog, call->flow, on_bye, call);
         if (!call->bye)
@@ -63,6 +65,30 @@ void call_run_disconnecting(roam_call *call)
 static void on_nothing(void *user, roam_client_txn *txn, roam_client_event event, const roam_message *response)
 {
     (void)user, (void)txn, (void)event, (void)response;
+}
+
+static uint64_t dialog_hash(const roam_ua *ua, roam_span call_id, roam_span tag)
+{
+    return roam_siphash(ua->env.hash_seed, call_id) * 31 + roam_siphash(ua->env.hash_seed, tag);
+}
+
+void call_give_up(roam_call *call)
+{
+    roam_ua *ua = call->ua;
+    if (!call->dialog.call_id)
+        return;
+    size_t i = ua->next_given_up++ % UA_GIVEN_UP;
+    ua->given_up[i].dialog = dialog_hash(ua, span_of(call->dialog.call_id), span_of(call->dialog.local_tag));
+    ua->given_up[i].account = call->account->id;
+}
+
+static roam_account *given_up_by(const roam_ua *ua, roam_span call_id, roam_span tag)
+{
+    uint64_t hash = dialog_hash(ua, call_id, tag);
+    for (size_t i = 0; i < UA_GIVEN_UP; i++)
+        if (ua->given_up[i].account && ua->given_up[i].dialog == hash)
+            return account_find(ua, ua->given_up[i].account);
+    return NULL;
 }
 
 void call_stray_answer(roam_ua *ua, roam_flow *flow, const roam_message *response)
@@ -84,7 +110,12 @@ void call_stray_answer(roam_ua *ua, roam_flow *flow, const roam_message *respons
     }
     if (!sip_response_is_ours(&ua->sip, response))
         return; /* invented: it must not make us send to wherever its Contact says */
-    /* A call that we took back, or another branch of a fork: nobody is to talk into the void. */
+    /* A call that we took back, or another branch of a fork: nobody is to talk into the void. What we never began is nobody's business. */
+    roam_account *account = call ? call->account : given_up_by(ua, call_id, name_addr_tag(&from));
+    if (!account) {
+        ua->dropped++;
+        return;
+    }
     roam_dialog d = {0};
     roam_ack ack = {0};
     roam_auth_attempt attempt = {0};
@@ -109,7 +140,6 @@ void call_stray_answer(roam_ua *ua, roam_flow *flow, const roam_message *respons
         d.local_cseq = cseq.number;
         if (dialog_on_response(&d, response) == 0) {
             ack_send(&ack, &d, &ua->sip, flow, cseq.number, SPAN(""), SPAN(""));
-            roam_account *account = account_for_request(ua, response);
             send_bye(ua, account, &attempt, &d, flow, on_nothing, NULL);
         }
     } else {
@@ -174,10 +204,23 @@ static int send_invite(roam_call *call, const roam_call_leg *leg)
         return ROAM_ENOMEM;
     }
     call->invite_cseq = call->dialog.local_cseq;
+    env_cancel(&ua->env, &call->life_timer);
     call->early_answer = false;
     call->telling = (roam_told){call->flow->path->id, leg->rtp_socket, call->hold_wanted};
     move_sent(&call->move);
     return 0;
+}
+
+/* What the INVITE given up had begun. A 2xx that was faster is known by it, and comes as a stray. */
+static void forget_dialog(roam_call *call)
+{
+    session_withdraw(&call->session);
+    call_give_up(call);
+    dialog_free(&call->dialog);
+    call->dialog = (roam_dialog){0};
+    call->attempt = (roam_auth_attempt){0};
+    if (call->state == ROAM_CALL_EARLY)
+        call_set_state(call, ROAM_CALL_CALLING, 0, "called again on the new path");
 }
 
 /* The path is another one now and nobody has answered: take the INVITE back with its own Via, call again, one call for the user. */
@@ -186,12 +229,7 @@ static void call_again(roam_call *call)
     client_txn_cancel(call->invite, call->flow, true);
     client_txn_abandon(call->invite); /* a 2xx that was faster comes as a stray: ACK and BYE */
     call->invite = NULL;
-    session_withdraw(&call->session);
-    dialog_free(&call->dialog);
-    call->dialog = (roam_dialog){0};
-    call->attempt = (roam_auth_attempt){0};
-    if (call->state == ROAM_CALL_EARLY)
-        call_set_state(call, ROAM_CALL_CALLING, 0, "called again on the new path");
+    forget_dialog(call);
 }
 
 void call_run_outgoing(roam_call *call)
@@ -202,11 +240,8 @@ void call_run_outgoing(roam_call *call)
         return;
     roam_call_leg *leg = call_keep_leg(call);
     if (!leg) {
-        for (size_t i = 0; i < CALL_MAX_LEGS; i++)
-            if (call->legs[i].state == LEG_FAILED) {
-                call_end(call, ROAM_EIO, "the system refuses sockets for media");
-                return;
-            }
+        if (call_leg_failed(call))
+            call_end(call, ROAM_EIO, "the system refuses sockets for media");
         return;
     }
     int err = send_invite(call, leg);
@@ -262,6 +297,7 @@ static void on_answer(roam_call *call, const roam_message *response)
         return;
     }
     call_learn_peer(call, response);
+    call_keep_path(call); /* the ACK goes where the dialog goes now, not where the INVITE went */
     roam_flow *flow = call->flow ? call->flow : client_txn_flow(call->invite);
     ack_send(&call->ack, &call->dialog, &ua->sip, flow, call->invite_cseq, SPAN(""), SPAN(""));
     if (call->state == ROAM_CALL_DISCONNECTING) { /* our CANCEL was too late: BYE */
@@ -273,6 +309,7 @@ static void on_answer(roam_call *call, const roam_message *response)
     int err = 0;
     if (call->session.state == OFFER_LOCAL)
         err = message_has_body_type(response, SPAN("application/sdp")) ? session_take_answer(&call->session, response->body) : ROAM_EUNSUPPORTED;
+    call->end_reason = NULL;
     call->told = call->telling;
     call->attempt = (roam_auth_attempt){0};
     call_set_state(call, ROAM_CALL_CONFIRMED, response->status, "answered");
@@ -294,6 +331,13 @@ static void on_invite(void *user, roam_client_txn *txn, roam_client_event event,
         return;
     if (event == CLIENT_ENDED) {
         call->invite = NULL;
+        return;
+    }
+    if (event == CLIENT_FAILED && !flow_usable(client_txn_flow(txn)) && call->state != ROAM_CALL_DISCONNECTING) {
+        client_txn_abandon(txn); /* its path is gone: called again on the next one */
+        call->invite = NULL;
+        forget_dialog(call);
+        call_look(call);
         return;
     }
     unsigned code = event == CLIENT_RESPONSE ? response->status : event == CLIENT_TIMEOUT ? 408 : 503;

@@ -73,7 +73,13 @@ void call_check_recovered(roam_call *call)
     roam_move *move = &call->move;
     if (move->state != MOVE_RUNNING || call->state != ROAM_CALL_CONFIRMED || !call->flow || call->refresh != REFRESH_IDLE || call->uas)
         return;
-    if (differs(call, call_keep_leg(call)))
+    if (call->account->policy.reinvite_flags == 0) { /* told to leave calls alone: nothing was repaired, and nothing is claimed */
+        move_cancel(move);
+        call_set_link(call, ROAM_LINK_OK, "left alone");
+        return;
+    }
+    roam_call_leg *wanted = call_keep_leg(call);
+    if ((!wanted && call->session.agreed.active) || differs(call, wanted))
         return;
     /* Told by our refresh, or by our answer to the peer's: either way the peer knows. */
     move_answered(move, 200);
@@ -376,6 +382,8 @@ static void on_refresh(void *user, roam_client_txn *txn, roam_client_event event
         return;
     unsigned code = event == CLIENT_RESPONSE ? response->status : event == CLIENT_TIMEOUT ? 408 : 503;
     call->refresh_txn = NULL;
+    if (event == CLIENT_FAILED && !call->refresh_is_update)
+        call->unacked_cseq = call->refresh_cseq; /* an earlier copy may have arrived */
     if (code >= 300 || call->refresh_is_update) /* it outlives the call; a re-INVITE that was accepted is kept for its 2xx coming again */
         client_txn_abandon(txn);
     if (code < 300) {

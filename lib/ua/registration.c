@@ -225,7 +225,8 @@ static void unregistered(roam_account *account, int code, const char *why)
 {
     roam_registration *reg = &account->reg;
     reg->bound = reg->again = false;
-    forget_all_old(account);
+    if (code >= 200 && code < 300) /* else the registrar may still hold them: named next time */
+        forget_all_old(account);
     env_cancel(&account->ua->env, &reg->timer);
     set_state(account, ROAM_REGISTRATION_NONE, code, 0, why);
     move_cancel(&reg->move);
@@ -611,7 +612,8 @@ static void run(roam_work *work)
         return;
     }
     roam_path *used = reg->flow ? reg->flow->path : NULL;
-    if (used && (used->state == PATH_GONE || !roam_ip_equal(&used->local.ip, &source.ip))) {
+    bool other_link = used && link && used->link && used->link != link;
+    if (used && (used->state == PATH_GONE || other_link || !roam_ip_equal(&used->local.ip, &source.ip))) {
         if (ip_change_collecting(ua))
             return;
         bool alive = used->state == PATH_UP;

@@ -297,7 +297,7 @@ static int read_answer(roam_session *s, const roam_sdp *sdp, roam_agreement *a)
     if (find_stream(s, sdp, a) < 0 || !read_remote(s, sdp, &sdp->media[find_stream(s, sdp, a)], a, &theirs))
         return ROAM_EUNSUPPORTED;
     a->direction = (roam_direction)((unsigned)s->offered & (unsigned)direction_reverse(theirs));
-    if (s->offered & CAN_SEND) /* where we did not offer to send, the answer says nothing about its wish to listen */
+    if (s->offered == DIRECTION_SENDRECV) /* what was not offered whole says nothing about the peer's own wish (inactive answers our hold too) */
         s->remote_hold = !(theirs & CAN_RECEIVE);
     /* We offered mux; the numbers we receive with are those we offered. */
     a->receive_type = (uint8_t)a->codec->static_type;

@@ -16,6 +16,8 @@
 /* What we can do, said in Allow and nowhere exaggerated. */
 #define UA_ALLOW "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, INFO"
 
+#define UA_GIVEN_UP 64u
+
 struct roam_ua {
     roam_env env;
     roam_ua_config config; /* texts in it are owned */
@@ -41,6 +43,11 @@ struct roam_ua {
     roam_list dead_calls, dead_accounts; /* to be freed at the end of this input */
     unsigned depth;        /* inputs being handled; work is done when it falls to 0 */
     uint16_t next_rtp_port;
+    struct {
+        uint64_t dialog; /* hash of Call-ID and our tag */
+        roam_account_id account;
+    } given_up[UA_GIVEN_UP]; /* INVITEs without a final answer, the latest ones */
+    size_t next_given_up;
     uint64_t dropped;
 
     enum { UA_RUNNING, UA_LEAVING, UA_LEFT } life;
