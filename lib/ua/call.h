@@ -90,7 +90,6 @@ struct roam_call {
     roam_server_txn *uas;    /* incoming: the INVITE (or re-INVITE) not yet answered finally */
     bool uas_has_offer;
     bool answer_wanted;      /* the application answered; sent as soon as there is a path and a leg */
-    bool end_wanted;         /* the application hung up before that was possible */
     roam_accept accept;      /* our 2xx waits for its ACK */
     bool answer_in_ack;      /* our 2xx carried an offer */
     roam_ack ack;            /* our ACK of the peer's 2xx */

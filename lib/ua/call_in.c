@@ -137,8 +137,9 @@ static void await_ack(roam_call *call, roam_server_txn *txn, uint32_t cseq)
     server_txn_attach(txn, NULL, NULL);
     if (call->dialog.state == DIALOG_EARLY)
         dialog_set_state(&call->dialog, DIALOG_CONFIRMED, "2xx sent");
-    accept_start(&call->accept, &call->ua->sip, txn, cseq, on_no_ack, call);
     call->answer_in_ack = call->session.state == OFFER_LOCAL;
+    if (accept_start(&call->accept, &call->ua->sip, txn, cseq, on_no_ack, call) != 0)
+        session_withdraw(&call->session); /* no memory to wait for the ACK: no answer can come in it */
 }
 
 /* ---- a new call ---- */
@@ -256,6 +257,10 @@ void call_run_incoming(roam_call *call)
     env_cancel(&call->ua->env, &call->life_timer);
     call->end_reason = NULL;
     call_set_state(call, ROAM_CALL_CONNECTING, 200, "answered");
+    if (!accept_waiting(&call->accept)) {
+        call_hangup(call, "no memory to wait for the ACK");
+        return;
+    }
     if (call->session.state == OFFER_STABLE)
         call_media_apply(call);
     call_leg_told(call, call->told.leg);

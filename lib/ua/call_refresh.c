@@ -253,6 +253,8 @@ static roam_time retry_delay(roam_call *call)
     return delay > RETRY_LAST ? RETRY_LAST : delay;
 }
 
+static void refused(roam_call *call, int code, const char *why);
+
 static void on_success(roam_call *call, roam_client_txn *txn, const roam_message *response)
 {
     roam_ua *ua = call->ua;
@@ -271,6 +273,7 @@ static void on_success(roam_call *call, roam_client_txn *txn, const roam_message
         session_withdraw(&call->session); /* a 2xx without a usable answer: what was agreed stays */
     }
     roam_told before = call->told;
+    bool offered = call->refresh_has_offer;
     call->told = call->telling;
     call->refresh_has_offer = false;
     call->refresh_forced = false;
@@ -287,8 +290,11 @@ static void on_success(roam_call *call, roam_client_txn *txn, const roam_message
     if (agreed) {
         call_media_apply(call);
         call_leg_told(call, call->told.leg);
-    } else if (before.leg != call->told.leg) {
+    } else { /* nothing agreed: media and hold are as they were */
         call->told.leg = before.leg;
+        call->told.hold = before.hold;
+        if (offered) /* asked again it would say the same, once a round trip */
+            refused(call, response->status, "accepted without an answer to our offer");
     }
     call_report_hold(call);
 }
