@@ -17,6 +17,14 @@ void event_begin(json *j, const char *name)
     json_micros(j, "time", cli_wall_now());
 }
 
+static void write_content(json *j, const roam_event *event)
+{
+    if (!event->content_type.len)
+        return;
+    json_span(j, "content_type", event->content_type);
+    json_bytes(j, "body", "body_hex", event->body);
+}
+
 void event_write(json *j, cli_session *session, const roam_event *event)
 {
     json_object(j, NULL);
@@ -44,6 +52,23 @@ void event_write(json *j, cli_session *session, const roam_event *event)
         json_u64(j, "epoch", event->epoch);
         json_addr(j, "local", &event->local);
         break;
+    case ROAM_EVENT_CALL_TRANSFER: json_text(j, "transfer", roam_transfer_state_text(event->transfer)); break;
+    case ROAM_EVENT_CALL_TRANSFER_REQUESTED: json_span(j, "uri", event->uri); break;
+    case ROAM_EVENT_CALL_REPLACED: json_u64(j, "other_call", event->other_call); break;
+    case ROAM_EVENT_CALL_INFO: write_content(j, event); break;
+    case ROAM_EVENT_SUBSCRIPTION:
+        json_u64(j, "subscription", event->subscription);
+        json_text(j, "state", roam_subscription_state_text(event->subscription_state));
+        break;
+    case ROAM_EVENT_NOTIFY:
+        json_u64(j, "subscription", event->subscription);
+        write_content(j, event);
+        break;
+    case ROAM_EVENT_MESSAGE:
+        json_span(j, "from", event->uri);
+        write_content(j, event);
+        break;
+    case ROAM_EVENT_MESSAGE_SENT: json_u64(j, "message", event->message); break;
     case ROAM_EVENT_SHUTDOWN_DONE: break;
     }
     if (event->sip_code)

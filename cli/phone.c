@@ -110,6 +110,16 @@ static const char *state_words(roam_call_state state)
     return words[state];
 }
 
+/* Text of a peer, one line, nothing in it that a terminal obeys. */
+static const char *shown(roam_span text, char out[200])
+{
+    size_t len = text.len < 199 ? text.len : 199;
+    for (size_t i = 0; i < len; i++)
+        out[i] = (unsigned char)text.ptr[i] < 0x20 || text.ptr[i] == 0x7f ? ' ' : text.ptr[i];
+    out[len] = '\0';
+    return out;
+}
+
 static void tell_change(phone *p, const roam_event *event)
 {
     char name[80];
@@ -136,7 +146,7 @@ static void tell_change(phone *p, const roam_event *event)
 static void on_event(cli_session *session, const roam_event *event)
 {
     phone *p = session->user;
-    char name[80];
+    char name[80], text[200], from[200];
     roam_account_info account;
     switch (event->type) {
     case ROAM_EVENT_REGISTRATION:
@@ -161,6 +171,16 @@ static void on_event(cli_session *session, const roam_event *event)
     case ROAM_EVENT_CALL_MEDIA_SILENT: say(p, "%s: nothing is heard", who(p, event->call, name)); break;
     case ROAM_EVENT_CALL_MEDIA_HEARD: say(p, "%s: heard again after %u ms", who(p, event->call, name), event->gap_ms); break;
     case ROAM_EVENT_IP_CHANGE_PROGRESS: tell_change(p, event); break;
+    case ROAM_EVENT_CALL_TRANSFER: say(p, "%s: transfer %s", who(p, event->call, name), roam_transfer_state_text(event->transfer)); break;
+    case ROAM_EVENT_CALL_TRANSFER_REQUESTED:
+        say(p, "%s: wants you to call %s. accept-transfer or reject-transfer?", who(p, event->call, name), shown(event->uri, text));
+        break;
+    case ROAM_EVENT_CALL_REPLACED: say(p, "%s: call %u takes its place", who(p, event->call, name), event->other_call); break;
+    case ROAM_EVENT_SUBSCRIPTION: say(p, "subscription %u: %s", event->subscription, roam_subscription_state_text(event->subscription_state)); break;
+    case ROAM_EVENT_NOTIFY: say(p, "subscription %u: %s", event->subscription, shown(event->body, text)); break;
+    case ROAM_EVENT_MESSAGE: say(p, "message from %s: %s", shown(event->uri, from), shown(event->body, text)); break;
+    case ROAM_EVENT_MESSAGE_SENT: say(p, "message %u: %d %s", event->message, event->sip_code, event->reason); break;
+    case ROAM_EVENT_CALL_INFO:
     case ROAM_EVENT_CALL_MEDIA:
     case ROAM_EVENT_SHUTDOWN_DONE: break;
     }

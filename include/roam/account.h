@@ -34,6 +34,13 @@ typedef struct roam_ip_change_policy {
     uint32_t offline_max_ms; /**< a call without any path ends after this long; default 60000 */
 } roam_ip_change_policy;
 
+/** Reliable provisional responses (RFC 3262). */
+typedef enum roam_100rel {
+    ROAM_100REL_OFF,       /**< neither asked for nor sent; a peer that requires them is refused (420) */
+    ROAM_100REL_SUPPORTED, /**< offered; a peer that sends them gets its PRACK; ours are reliable where the peer supports it. Default */
+    ROAM_100REL_REQUIRED   /**< our INVITEs require them */
+} roam_100rel;
+
 /** Set with roam_account_config_default() first. All texts are copied; NULL means none. */
 typedef struct roam_account_config {
     const char *aor;            /**< "sip:alice@example.com" or "\"Alice\" <sip:alice@example.com>"; required */
@@ -49,6 +56,10 @@ typedef struct roam_account_config {
     roam_ip_change_policy ip_change;
     const char *instance;       /**< "urn:uuid:..." for +sip.instance; NULL: none is sent */
     uint32_t link;              /**< pin to this link; 0: any */
+    roam_100rel reliable;
+    uint32_t session_expires;   /**< seconds; RFC 4028; default 1800. 0: we do not ask for session timers, but honour the peer's */
+    uint32_t session_min_se;    /**< seconds; at least and by default 90 */
+    uint32_t keepalive;         /**< seconds between the probes that keep a NAT's mapping and notice a dead or rebound path; default 25. 0: only when something is suspect */
 } roam_account_config;
 
 ROAM_API void roam_account_config_default(roam_account_config *config);

@@ -39,11 +39,27 @@ typedef struct roam_call_options {
     const char *codecs;        /**< comma-separated preference, e.g. "PCMA,PCMU"; NULL: the agent's */
 } roam_call_options;
 
+/** How our transfer of a call goes on. */
+typedef enum roam_transfer_state {
+    ROAM_TRANSFER_NONE,
+    ROAM_TRANSFER_PENDING,  /**< REFER sent */
+    ROAM_TRANSFER_ACCEPTED, /**< the peer tries; sip_code: what it hears from the target (100, 180, ...) */
+    ROAM_TRANSFER_DONE,     /**< the target answered: 2xx */
+    ROAM_TRANSFER_FAILED    /**< refused, or the target did; the call goes on */
+} roam_transfer_state;
+ROAM_API const char *roam_transfer_state_text(roam_transfer_state state);
+
 /** `account` 0: the first one. `uri`: "sip:bob@example.com"; "bob" takes the account's host. `options` may be NULL; after an error its source and sink
  * are still the caller's. */
 ROAM_API int roam_call_make(roam_ua *ua, roam_account_id account, const char *uri, const roam_call_options *options, roam_call_id *id);
 /** Answers an incoming call with 200. `options` may be NULL. */
 ROAM_API int roam_call_answer(roam_ua *ua, roam_call_id id, const roam_call_options *options);
+/**
+ * Tells the caller how an incoming call goes on before it is answered: 180 (it rings), 181, 182 or 183. With `early_media` the answer to the caller's offer goes
+ * with it and sound flows both ways at once. Sent reliably (RFC 3262) where the caller supports that and the account does not say ROAM_100REL_OFF.
+ * `options` gives source and sink as for roam_call_answer(); may be NULL. ROAM_ESTATE when the call is not INCOMING.
+ */
+ROAM_API int roam_call_progress(roam_ua *ua, roam_call_id id, unsigned status, bool early_media, const roam_call_options *options);
 /** Refuses an incoming call: 300..699; 0 means 486. */
 ROAM_API int roam_call_reject(roam_ua *ua, roam_call_id id, unsigned status);
 /** Ends a call in any state: CANCEL, BYE or 486 as the state asks. */
@@ -53,6 +69,20 @@ ROAM_API int roam_call_hold(roam_ua *ua, roam_call_id id);
 ROAM_API int roam_call_resume(roam_ua *ua, roam_call_id id);
 /** Sends digits "0-9*#A-D" by RFC 4733, 160 ms each. */
 ROAM_API int roam_call_dtmf(roam_ua *ua, roam_call_id id, const char *digits);
+/**
+ * Transfers the peer (RFC 3515, 5589): it is asked to call `target`. Progress comes as ROAM_EVENT_CALL_TRANSFER; the call stays until the application, or the peer, ends it.
+ * Put it on hold before, as a user would expect. ROAM_ESTATE: not confirmed, or a transfer is under way.
+ */
+ROAM_API int roam_call_transfer(roam_ua *ua, roam_call_id id, const char *target);
+/** Attended: the peer of `id` is asked to take the place of us in the confirmed call `other` (REFER with Replaces, RFC 3891). */
+ROAM_API int roam_call_transfer_to_call(roam_ua *ua, roam_call_id id, roam_call_id other);
+/**
+ * Answers ROAM_EVENT_CALL_TRANSFER_REQUESTED: calls the target, and tells the peer how it goes. `options` for the new call; `new_call` may be NULL. Not accepted within 60 s: refused with 603.
+ */
+ROAM_API int roam_call_transfer_accept(roam_ua *ua, roam_call_id id, const roam_call_options *options, roam_call_id *new_call);
+ROAM_API int roam_call_transfer_reject(roam_ua *ua, roam_call_id id, unsigned status);
+/** Sends a body in the call's dialog by INFO (RFC 6086 without package: what gateways understand). The peer's comes as ROAM_EVENT_CALL_INFO. ROAM_EBUSY: one is under way. */
+ROAM_API int roam_call_send_info(roam_ua *ua, roam_call_id id, const char *content_type, roam_span body);
 /** Replaces source or sink (the old one is closed); NULL for silence / discard. */
 ROAM_API int roam_call_set_source(roam_ua *ua, roam_call_id id, roam_audio_source *source);
 ROAM_API int roam_call_set_sink(roam_ua *ua, roam_call_id id, roam_audio_sink *sink);

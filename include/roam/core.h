@@ -18,6 +18,7 @@
 #include "roam/call.h"
 #include "roam/media.h"
 #include "roam/network.h"
+#include "roam/subscription.h"
 #include "roam/trace.h"
 
 #ifdef __cplusplus
@@ -83,7 +84,15 @@ typedef enum roam_event_type {
     ROAM_EVENT_CALL_MEDIA_SILENT,  /**< call: RTP stopped that should flow */
     ROAM_EVENT_CALL_MEDIA_HEARD,   /**< call: ... and came back; gap_ms */
     ROAM_EVENT_IP_CHANGE_PROGRESS, /**< op, account, call, status, sip_code; report at RECOVERED and FAILED */
-    ROAM_EVENT_SHUTDOWN_DONE
+    ROAM_EVENT_SHUTDOWN_DONE,
+    ROAM_EVENT_CALL_TRANSFER,      /**< call: our transfer of it: transfer, sip_code */
+    ROAM_EVENT_CALL_TRANSFER_REQUESTED, /**< call: the peer asks us to call `uri`: roam_call_transfer_accept() or _reject() */
+    ROAM_EVENT_CALL_REPLACED,      /**< call: `other_call` has taken its place (RFC 3891); this one ends */
+    ROAM_EVENT_CALL_INFO,          /**< call: an INFO that is not DTMF: content_type, body. sip_code instead: the answer to ours */
+    ROAM_EVENT_SUBSCRIPTION,       /**< subscription: subscription_state, sip_code, reason */
+    ROAM_EVENT_NOTIFY,             /**< subscription: content_type, body */
+    ROAM_EVENT_MESSAGE,            /**< account: a MESSAGE came: uri (the sender), content_type, body */
+    ROAM_EVENT_MESSAGE_SENT        /**< account, message: the answer to ours: sip_code, or status */
 } roam_event_type;
 /** The stable names that `roam agent` prints: "registration", "call_state", ... */
 ROAM_API const char *roam_event_type_text(roam_event_type type);
@@ -107,6 +116,12 @@ typedef struct roam_event {
     roam_addr local;         /**< IP_CHANGE: the new path's address, family 0: none */
     bool has_report;
     roam_ip_change_report report;
+    roam_transfer_state transfer;
+    roam_call_id other_call; /**< 0: none */
+    roam_subscription_id subscription; /**< 0: none */
+    roam_subscription_state subscription_state;
+    roam_message_id message; /**< 0: none */
+    roam_span uri, content_type, body; /**< valid as long as the output that holds this event; in a callback: during it */
     roam_media_stats media;  /**< CALL_STATE to ENDED: of the whole call (its id is unknown by then); zeros where there was no sound */
 } roam_event;
 

@@ -9,6 +9,10 @@ void roam_account_config_default(roam_account_config *config)
         .register_on_add = true,
         .allow_contact_rewrite = ROAM_CONTACT_REWRITE_ON,
         .contact_rewrite_method = ROAM_CONTACT_ONE_REGISTER | ROAM_CONTACT_ALWAYS_UPDATE,
+        .reliable = ROAM_100REL_SUPPORTED,
+        .session_expires = 1800,
+        .session_min_se = 90,
+        .keepalive = 25,
         .ip_change = {.shutdown_transport = true, .reinvite_flags = ROAM_REINVITE_DEFAULT, .offline_max_ms = 60000}};
 }
 

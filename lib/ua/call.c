@@ -256,6 +256,8 @@ void call_free(roam_call *call)
     net_dest_put(ua, call->hop_dest);
     flow_unref(call->flow);
     mem_free(&ua->env.mem, call->target);
+    mem_free(&ua->env.mem, call->replaces);
+    mem_free(&ua->env.mem, call->referred_by);
     mem_free(&ua->env.mem, call);
 }
 

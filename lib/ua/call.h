@@ -78,6 +78,8 @@ struct roam_call {
 
     /* signalling */
     char *target;            /* outgoing: the URI that was called */
+    char *replaces;          /* outgoing: value of the INVITE's Replaces header (RFC 3891); NULL: none */
+    char *referred_by;       /* outgoing: value of Referred-By (RFC 3892); NULL: none */
     char dialog_key[192];    /* Call-ID and our tag */
     roam_dialog dialog;
     roam_addr hop;           /* next hop of our requests */
@@ -170,7 +172,8 @@ void call_learn_peer(roam_call *call, const roam_message *m); /* Allow */
 void call_write_identity(roam_call *call, roam_writer *w, bool request);
 
 /* ---- call_in.c ---- */
-void uas_request(roam_ua *ua, roam_server_txn *txn, const roam_message *request);
+void call_invited(roam_ua *ua, roam_server_txn *txn, const roam_message *invite); /* outside of any dialog */
+void call_request(roam_call *call, roam_server_txn *txn, const roam_message *m);  /* in its dialog */
 void uas_ack(roam_ua *ua, const roam_message *ack);
 void call_run_incoming(roam_call *call);      /* INCOMING, CONNECTING */
 void call_reject(roam_call *call, unsigned status, const char *why);

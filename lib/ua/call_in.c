@@ -1,62 +1,9 @@
-/* The incoming side: requests of a peer, outside of a dialog and in one. */
+/* The incoming side of a call: the INVITE that begins it, the requests in its dialog. */
 #include "ua/call.h"
+#include "ua/uas.h"
 
 #define BODY_MAX 4096u
 #define RING_LIMIT ROAM_SECONDS(180) /* a caller that neither gives up nor waits must not hold a place for ever */
-
-/* ---- small answers ---- */
-
-static void respond(roam_ua *ua, roam_server_txn *txn, unsigned status, const char *header)
-{
-    roam_response r;
-    response_begin(txn, &r, status, SPAN(""), SPAN(""));
-    write_cstr(&r.w, header);
-    write_agent_headers(ua, &r.w, false);
-    write_body(&r.w, SPAN(""), SPAN(""));
-    response_send(&r);
-}
-
-static void respond_retry_after(roam_ua *ua, roam_server_txn *txn) /* RFC 3261 14.2 */
-{
-    char header[40];
-    roam_writer w;
-    writer_init(&w, header, sizeof header - 1);
-    write_lit(&w, "Retry-After: ");
-    write_u64(&w, random_below(&ua->env.random, 11));
-    write_lit(&w, "\r\n");
-    header[w.len] = '\0';
-    respond(ua, txn, 500, header);
-}
-
-/* RFC 3261 8.2.2.3: extensions we do not have. */
-static bool refuse_required(roam_ua *ua, roam_server_txn *txn, const roam_message *m)
-{
-    roam_value_cursor cursor = {0};
-    roam_span option;
-    roam_response r;
-    if (!message_has(m, HEADER_REQUIRE))
-        return false;
-    response_begin(txn, &r, 420, SPAN(""), SPAN(""));
-    write_header_name(&r.w, HEADER_UNSUPPORTED);
-    for (bool first = true; message_values(m, HEADER_REQUIRE, &cursor, &option); first = false) {
-        if (!first)
-            write_lit(&r.w, ", ");
-        write_span(&r.w, option);
-    }
-    write_lit(&r.w, "\r\n");
-    write_agent_headers(ua, &r.w, false);
-    write_body(&r.w, SPAN(""), SPAN(""));
-    response_send(&r);
-    return true;
-}
-
-static bool refuse_body(roam_ua *ua, roam_server_txn *txn, const roam_message *m)
-{
-    if (!m->body.len || message_has_body_type(m, SPAN("application/sdp")))
-        return false;
-    respond(ua, txn, 415, "Accept: application/sdp\r\n");
-    return true;
-}
 
 /* ---- 200 with SDP ---- */
 
@@ -166,22 +113,22 @@ static size_t count_incoming(const roam_ua *ua)
     return n;
 }
 
-static void on_invite(roam_ua *ua, roam_server_txn *txn, const roam_message *m)
+void call_invited(roam_ua *ua, roam_server_txn *txn, const roam_message *m)
 {
     roam_account *account = account_for_request(ua, m);
     if (!account) {
-        respond(ua, txn, 404, "");
+        uas_respond(ua, txn, 404, "");
         return;
     }
-    if (refuse_body(ua, txn, m))
+    if (uas_refuse_body(ua, txn, m))
         return;
     if (ua->life != UA_RUNNING || count_incoming(ua) >= ROAM_MAX_INCOMING_CALLS) {
-        respond(ua, txn, ua->life != UA_RUNNING ? 480 : 486, "");
+        uas_respond(ua, txn, ua->life != UA_RUNNING ? 480 : 486, "");
         return;
     }
     roam_call *call = call_new(ua, account, false);
     if (!call) {
-        respond(ua, txn, 486, "");
+        uas_respond(ua, txn, 486, "");
         return;
     }
     session_init(&call->session, &ua->env, ua->codecs);
@@ -194,7 +141,7 @@ static void on_invite(roam_ua *ua, roam_server_txn *txn, const roam_message *m)
         status = err == ROAM_ESYNTAX ? 400 : err == ROAM_EUNSUPPORTED ? 488 : err ? 500 : 0;
     }
     if (status) {
-        respond(ua, txn, status, "");
+        uas_respond(ua, txn, status, "");
         call->state = ROAM_CALL_ENDED; /* the application never heard of it */
         map_remove(&ua->call_ids, &call->id_node);
         map_remove(&ua->call_dialogs, &call->dialog_node);
@@ -219,7 +166,7 @@ static void on_invite(roam_ua *ua, roam_server_txn *txn, const roam_message *m)
 void call_reject(roam_call *call, unsigned status, const char *why)
 {
     if (call->uas) {
-        respond(call->ua, call->uas, status, "");
+        uas_respond(call->ua, call->uas, status, "");
         server_txn_attach(call->uas, NULL, NULL);
         call->uas = NULL;
     }
@@ -301,18 +248,18 @@ static void on_reinvite(roam_call *call, roam_server_txn *txn, const roam_messag
 {
     roam_ua *ua = call->ua;
     if (call->uas || accept_waiting(&call->accept)) {
-        respond_retry_after(ua, txn);
+        uas_respond_retry_after(ua, txn);
         return;
     }
     if (call->session.state != OFFER_STABLE || (call->refresh == REFRESH_SENT && !call->refresh_is_update)) {
-        respond(ua, txn, 491, "");
+        uas_respond(ua, txn, 491, "");
         return;
     }
-    if (refuse_body(ua, txn, m))
+    if (uas_refuse_body(ua, txn, m))
         return;
     int err = m->body.len ? session_take_offer(&call->session, m->body) : 0;
     if (err) {
-        respond(ua, txn, err == ROAM_ESYNTAX ? 400 : err == ROAM_EUNSUPPORTED ? 488 : 500, "");
+        uas_respond(ua, txn, err == ROAM_ESYNTAX ? 400 : err == ROAM_EUNSUPPORTED ? 488 : 500, "");
         return;
     }
     dialog_target_refresh(&call->dialog, m);
@@ -344,7 +291,7 @@ void call_run_reanswer(roam_call *call)
         session_refuse(&call->session);
         call->uas = NULL;
         server_txn_attach(txn, NULL, NULL);
-        respond(call->ua, txn, 500, "");
+        uas_respond(call->ua, txn, 500, "");
         return;
     }
     await_ack(call, txn, call->uas_cseq);
@@ -357,16 +304,16 @@ void call_run_reanswer(roam_call *call)
 static void on_update(roam_call *call, roam_server_txn *txn, const roam_message *m)
 {
     roam_ua *ua = call->ua;
-    if (refuse_body(ua, txn, m))
+    if (uas_refuse_body(ua, txn, m))
         return;
     roam_call_leg *leg = NULL;
     if (m->body.len) { /* RFC 3311 5.2 */
         if (call->session.state == OFFER_LOCAL) {
-            respond(ua, txn, 491, "");
+            uas_respond(ua, txn, 491, "");
             return;
         }
         if (call->session.state == OFFER_REMOTE || call->uas) {
-            respond_retry_after(ua, txn);
+            uas_respond_retry_after(ua, txn);
             return;
         }
         leg = call_leg_by_rtp(call, call->told.leg);
@@ -374,7 +321,7 @@ static void on_update(roam_call *call, roam_server_txn *txn, const roam_message 
         leg = wanted ? wanted : leg;
         int err = leg ? session_take_offer(&call->session, m->body) : ROAM_ESTATE;
         if (err) {
-            respond(ua, txn, err == ROAM_ESYNTAX ? 400 : err == ROAM_EUNSUPPORTED ? 488 : 504, "");
+            uas_respond(ua, txn, err == ROAM_ESYNTAX ? 400 : err == ROAM_EUNSUPPORTED ? 488 : 504, "");
             return;
         }
     }
@@ -390,7 +337,7 @@ static void on_update(roam_call *call, roam_server_txn *txn, const roam_message 
     }
     if (err) {
         session_refuse(&call->session);
-        respond(ua, txn, 500, "");
+        uas_respond(ua, txn, 500, "");
         return;
     }
     if (leg) {
@@ -405,7 +352,7 @@ static void on_info(roam_call *call, roam_server_txn *txn, const roam_message *m
 {
     bool relay = message_has_body_type(m, SPAN("application/dtmf-relay"));
     if (m->body.len && !relay && !message_has_body_type(m, SPAN("application/dtmf"))) {
-        respond(call->ua, txn, 415, "Accept: application/dtmf-relay, application/dtmf\r\n");
+        uas_respond(call->ua, txn, 415, "Accept: application/dtmf-relay, application/dtmf\r\n");
         return;
     }
     roam_span rest = m->body, digit = relay ? SPAN("") : span_trim(m->body);
@@ -421,10 +368,10 @@ static void on_info(roam_call *call, roam_server_txn *txn, const roam_message *m
     }
     bool known = digit.len == 1 && digit.ptr[0] && strchr("0123456789*#ABCDabcd", digit.ptr[0]);
     if (m->body.len && !known) {
-        respond(call->ua, txn, 400, "");
+        uas_respond(call->ua, txn, 400, "");
         return;
     }
-    respond(call->ua, txn, 200, "");
+    uas_respond(call->ua, txn, 200, "");
     if (!known)
         return;
     roam_event event = {.type = ROAM_EVENT_CALL_DTMF,
@@ -435,21 +382,21 @@ static void on_info(roam_call *call, roam_server_txn *txn, const roam_message *m
     ua_event(call->ua, &event, "info");
 }
 
-static void in_dialog(roam_call *call, roam_server_txn *txn, const roam_message *m)
+void call_request(roam_call *call, roam_server_txn *txn, const roam_message *m)
 {
     roam_ua *ua = call->ua;
     unsigned status = dialog_check_request(&call->dialog, m);
     if (status) {
-        respond(ua, txn, status, "");
+        uas_respond(ua, txn, status, "");
         return;
     }
     if (call->state == ROAM_CALL_DISCONNECTING && m->method != METHOD_BYE) {
-        respond(ua, txn, 481, "");
+        uas_respond(ua, txn, 481, "");
         return;
     }
     switch (m->method) {
     case METHOD_BYE:
-        respond(ua, txn, 200, "");
+        uas_respond(ua, txn, 200, "");
         call_end(call, call->state == ROAM_CALL_DISCONNECTING ? call->last_status : 200,
                  call->end_reason ? call->end_reason : "the peer hung up");
         break;
@@ -457,7 +404,7 @@ static void in_dialog(roam_call *call, roam_server_txn *txn, const roam_message 
         if (call->state == ROAM_CALL_CONFIRMED || call->state == ROAM_CALL_CONNECTING)
             on_reinvite(call, txn, m);
         else
-            respond_retry_after(ua, txn);
+            uas_respond_retry_after(ua, txn);
         break;
     case METHOD_UPDATE:
         on_update(call, txn, m);
@@ -466,59 +413,9 @@ static void in_dialog(roam_call *call, roam_server_txn *txn, const roam_message 
         on_info(call, txn, m);
         break;
     case METHOD_OPTIONS:
-        respond(ua, txn, 200, "Accept: application/sdp\r\n");
+        uas_respond(ua, txn, 200, "Accept: application/sdp\r\n");
         break;
     default:
-        respond(ua, txn, m->method == METHOD_OTHER ? 501 : 405, "");
-    }
-}
-
-static void on_options(roam_ua *ua, roam_server_txn *txn, const roam_message *m)
-{
-    roam_account *account = account_for_request(ua, m);
-    roam_response r;
-    if (!account) {
-        respond(ua, txn, 404, "");
-        return;
-    }
-    response_begin(txn, &r, 200, SPAN(""), SPAN("")); /* RFC 3261 11.2 */
-    write_lit(&r.w, "Contact: ");
-    write_contact(account, &r.w, server_txn_flow(txn));
-    write_lit(&r.w, "\r\nAccept: application/sdp\r\nAccept-Encoding: identity\r\n");
-    write_agent_headers(ua, &r.w, false);
-    write_body(&r.w, SPAN(""), SPAN(""));
-    response_send(&r);
-}
-
-void uas_request(roam_ua *ua, roam_server_txn *txn, const roam_message *m)
-{
-    roam_name_addr to;
-    roam_span tag = {0};
-    if (name_addr_parse(message_value(m, HEADER_TO), &to) == 0)
-        tag = name_addr_tag(&to);
-    if (refuse_required(ua, txn, m))
-        return;
-    if (tag.len) {
-        roam_call *call = call_by_dialog(ua, message_value(m, HEADER_CALL_ID), tag);
-        if (call)
-            in_dialog(call, txn, m);
-        else
-            respond(ua, txn, 481, "");
-        return;
-    }
-    switch (m->method) {
-    case METHOD_INVITE:
-        on_invite(ua, txn, m);
-        break;
-    case METHOD_OPTIONS:
-        on_options(ua, txn, m);
-        break;
-    case METHOD_BYE:
-    case METHOD_UPDATE:
-    case METHOD_INFO:
-        respond(ua, txn, 481, "");
-        break;
-    default:
-        respond(ua, txn, m->method == METHOD_OTHER ? 501 : 405, "");
+        uas_respond(ua, txn, m->method == METHOD_OTHER ? 501 : 405, "");
     }
 }

@@ -196,6 +196,10 @@ static int send_invite(roam_call *call, const roam_call_leg *leg)
     roam_request r;
     dialog_request_begin(&call->dialog, &ua->sip, &r, call->flow, METHOD_INVITE, 0);
     call_write_identity(call, &r.w, true);
+    if (call->replaces)
+        write_header(&r.w, HEADER_REPLACES, span_of(call->replaces));
+    if (call->referred_by)
+        write_header(&r.w, HEADER_REFERRED_BY, span_of(call->referred_by));
     credentials_write(&call->account->credentials, &call->attempt, AUTH_REQUEST, &r.w, SPAN("INVITE"), span_of(call->dialog.remote_target));
     write_body(&r.w, SPAN("application/sdp"), writer_span(&sdp));
     call->invite = request_send(&r, on_invite, call);

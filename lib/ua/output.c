@@ -100,10 +100,27 @@ bool outputs_push(roam_outputs *o, const roam_output *out)
     return true;
 }
 
+/* What the event's spans show is copied behind it, and found there again when it is polled. */
 bool outputs_push_event(roam_outputs *o, const roam_event *event)
 {
-    output_head head = {.type = ROAM_OUTPUT_EVENT, .len = sizeof *event};
-    return push(o, &head, event);
+    size_t len = sizeof *event + event->uri.len + event->content_type.len + event->body.len;
+    roam_output_node *n = take(o, len);
+    if (!n) {
+        o->dropped++;
+        return false;
+    }
+    n->head = (output_head){.type = ROAM_OUTPUT_EVENT, .len = len};
+    memcpy(n->bytes, event, sizeof *event);
+    char *at = n->bytes + sizeof *event;
+    const roam_span parts[] = {event->uri, event->content_type, event->body};
+    for (size_t i = 0; i < 3; i++)
+        if (parts[i].len) {
+            memcpy(at, parts[i].ptr, parts[i].len);
+            at += parts[i].len;
+        }
+    list_push(&o->queue, &n->node);
+    o->count++;
+    return true;
 }
 
 bool outputs_push_send(roam_outputs *o, uint32_t socket, const roam_addr *remote, roam_span bytes)
@@ -135,6 +152,12 @@ bool outputs_poll(roam_outputs *o, roam_output *out)
     out->bytes = span_make(n->bytes, n->head.len);
     if (n->head.type == ROAM_OUTPUT_EVENT) {
         memcpy(&out->event, n->bytes, sizeof out->event);
+        const char *at = n->bytes + sizeof out->event;
+        roam_span *parts[] = {&out->event.uri, &out->event.content_type, &out->event.body};
+        for (size_t i = 0; i < 3; i++) {
+            parts[i]->ptr = parts[i]->len ? at : NULL;
+            at += parts[i]->len;
+        }
         out->bytes = span_make(NULL, 0);
     }
     return true;

@@ -25,7 +25,7 @@ void outputs_free(roam_outputs *o);
 bool outputs_poll(roam_outputs *o, roam_output *out);
 /* Queues a copy of `output` and of its bytes. False: no memory or over ROAM_MAX_OUTPUTS; counted. */
 bool outputs_push(roam_outputs *o, const roam_output *output);
-/* An event, by reference: only its own type is large. */
+/* An event, by reference: only its own type is large. What its spans show is copied too. */
 bool outputs_push_event(roam_outputs *o, const roam_event *event);
 bool outputs_push_send(roam_outputs *o, uint32_t socket, const roam_addr *remote, roam_span bytes);
 

@@ -2,6 +2,7 @@
 
 #include "ua/account.h"
 #include "ua/call.h"
+#include "ua/uas.h"
 
 #define LEAVE_LIMIT ROAM_SECONDS(4)
 #define MEMORY_RETRY ROAM_MS(500) /* what a refusal of memory left undone is looked at again */
@@ -328,7 +329,8 @@ uint32_t ua_epoch(const roam_ua *ua)
 const char *roam_event_type_text(roam_event_type type)
 {
     static const char *const text[] = {"registration", "call_incoming",     "call_state",       "call_hold",          "call_link",    "call_media",
-                                       "call_dtmf",    "call_media_silent", "call_media_heard", "ip_change_progress", "shutdown_done"};
+                                       "call_dtmf",    "call_media_silent", "call_media_heard", "ip_change_progress", "shutdown_done",
+                                       "call_transfer", "call_transfer_requested", "call_replaced", "call_info", "subscription", "notify", "message", "message_sent"};
     return (unsigned)type < sizeof text / sizeof *text ? text[type] : "";
 }
 

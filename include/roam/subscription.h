@@ -1,0 +1,70 @@
+/**
+ * @file subscription.h
+ * Subscriptions (RFC 6665) and messages (RFC 3428). Both move with their account: a subscription is a dialog, and its target is refreshed like a call's.
+ */
+#ifndef ROAM_SUBSCRIPTION_H
+#define ROAM_SUBSCRIPTION_H
+
+#include "roam/account.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef uint32_t roam_subscription_id; /**< never 0, never used twice in one agent */
+typedef uint32_t roam_message_id;      /**< never 0, never used twice in one agent */
+
+typedef enum roam_subscription_state {
+    ROAM_SUBSCRIPTION_WAITING,     /**< no path yet, or a back-off; tried again by itself */
+    ROAM_SUBSCRIPTION_SUBSCRIBING, /**< SUBSCRIBE sent, nothing accepted yet */
+    ROAM_SUBSCRIPTION_PENDING,     /**< accepted; the notifier has not decided (RFC 6665 4.1.3) */
+    ROAM_SUBSCRIPTION_ACTIVE,
+    ROAM_SUBSCRIPTION_ENDED        /**< last event; its id is unknown afterwards. reason: the notifier's, or ours */
+} roam_subscription_state;
+ROAM_API const char *roam_subscription_state_text(roam_subscription_state state);
+
+/** All texts are copied; NULL means the default. */
+typedef struct roam_subscription_config {
+    roam_account_id account; /**< 0: the first one */
+    const char *uri;         /**< whose state; NULL: the account's own AOR */
+    const char *event;       /**< "message-summary" (RFC 3842), "reg" (RFC 3680), "dialog", ...; required */
+    const char *accept;      /**< NULL: what the event's RFC names, else no Accept header */
+    uint32_t expires;        /**< seconds; 0: 3600 */
+} roam_subscription_config;
+
+/** The state comes as ROAM_EVENT_NOTIFY. It is renewed until roam_unsubscribe(), or until the notifier ends it for good. */
+ROAM_API int roam_subscribe(roam_ua *ua, const roam_subscription_config *config, roam_subscription_id *id);
+/** SUBSCRIBE with Expires 0; the last NOTIFY, or 32 s, ends it. */
+ROAM_API int roam_unsubscribe(roam_ua *ua, roam_subscription_id id);
+
+typedef struct roam_subscription_info {
+    roam_subscription_id id;
+    roam_account_id account;
+    roam_subscription_state state;
+    int last_status;
+    roam_time expires_at; /**< ROAM_NEVER: no lease */
+    uint32_t epoch;       /**< of the paths it was last brought in line with */
+    char event[64];
+    char uri[256];
+} roam_subscription_info;
+ROAM_API int roam_subscription_get_info(const roam_ua *ua, roam_subscription_id id, roam_subscription_info *info);
+ROAM_API size_t roam_subscription_list(const roam_ua *ua, roam_subscription_id *ids, size_t max);
+
+/** A message-summary body (RFC 3842) read. False: it is none. Counts are 0 where the body has none. */
+typedef struct roam_mwi {
+    bool waiting;
+    uint32_t voice_new, voice_old, voice_urgent_new, voice_urgent_old;
+} roam_mwi;
+ROAM_API bool roam_mwi_parse(roam_span body, roam_mwi *out);
+
+/**
+ * Sends a MESSAGE outside of any dialog; at most 1300 bytes of body over UDP (RFC 3428 8). While there is no path it waits, at most 32 s. A request that was on its way
+ * when its path went is repeated on the next one, with the same Call-ID. The answer comes as ROAM_EVENT_MESSAGE_SENT.
+ * `account` 0: the first one. `content_type` NULL: "text/plain;charset=UTF-8". `id` may be NULL.
+ */
+ROAM_API int roam_message_send(roam_ua *ua, roam_account_id account, const char *uri, const char *content_type, roam_span body, roam_message_id *id);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

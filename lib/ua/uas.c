@@ -1,0 +1,110 @@
+/* Requests of peers: what is answered here, and who gets the rest. */
+#include "ua/uas.h"
+
+#include "ua/call.h"
+
+/* ---- small answers ---- */
+
+void uas_respond(roam_ua *ua, roam_server_txn *txn, unsigned status, const char *header)
+{
+    roam_response r;
+    response_begin(txn, &r, status, SPAN(""), SPAN(""));
+    write_cstr(&r.w, header);
+    write_agent_headers(ua, &r.w, false);
+    write_body(&r.w, SPAN(""), SPAN(""));
+    response_send(&r);
+}
+
+void uas_respond_retry_after(roam_ua *ua, roam_server_txn *txn) /* RFC 3261 14.2 */
+{
+    char header[40];
+    roam_writer w;
+    writer_init(&w, header, sizeof header - 1);
+    write_lit(&w, "Retry-After: ");
+    write_u64(&w, random_below(&ua->env.random, 11));
+    write_lit(&w, "\r\n");
+    header[w.len] = '\0';
+    uas_respond(ua, txn, 500, header);
+}
+
+/* RFC 3261 8.2.2.3: extensions we do not have. */
+bool uas_refuse_required(roam_ua *ua, roam_server_txn *txn, const roam_message *m)
+{
+    roam_value_cursor cursor = {0};
+    roam_span option;
+    roam_response r;
+    if (!message_has(m, HEADER_REQUIRE))
+        return false;
+    response_begin(txn, &r, 420, SPAN(""), SPAN(""));
+    write_header_name(&r.w, HEADER_UNSUPPORTED);
+    for (bool first = true; message_values(m, HEADER_REQUIRE, &cursor, &option); first = false) {
+        if (!first)
+            write_lit(&r.w, ", ");
+        write_span(&r.w, option);
+    }
+    write_lit(&r.w, "\r\n");
+    write_agent_headers(ua, &r.w, false);
+    write_body(&r.w, SPAN(""), SPAN(""));
+    response_send(&r);
+    return true;
+}
+
+bool uas_refuse_body(roam_ua *ua, roam_server_txn *txn, const roam_message *m)
+{
+    if (!m->body.len || message_has_body_type(m, SPAN("application/sdp")))
+        return false;
+    uas_respond(ua, txn, 415, "Accept: application/sdp\r\n");
+    return true;
+}
+
+/* ---- who gets it ---- */
+
+static void on_options(roam_ua *ua, roam_server_txn *txn, const roam_message *m)
+{
+    roam_account *account = account_for_request(ua, m);
+    roam_response r;
+    if (!account) {
+        uas_respond(ua, txn, 404, "");
+        return;
+    }
+    response_begin(txn, &r, 200, SPAN(""), SPAN("")); /* RFC 3261 11.2 */
+    write_lit(&r.w, "Contact: ");
+    write_contact(account, &r.w, server_txn_flow(txn));
+    write_lit(&r.w, "\r\nAccept: application/sdp\r\nAccept-Encoding: identity\r\n");
+    write_agent_headers(ua, &r.w, false);
+    write_body(&r.w, SPAN(""), SPAN(""));
+    response_send(&r);
+}
+
+void uas_request(roam_ua *ua, roam_server_txn *txn, const roam_message *m)
+{
+    roam_name_addr to;
+    roam_span tag = {0};
+    if (name_addr_parse(message_value(m, HEADER_TO), &to) == 0)
+        tag = name_addr_tag(&to);
+    if (uas_refuse_required(ua, txn, m))
+        return;
+    if (tag.len) {
+        roam_call *call = call_by_dialog(ua, message_value(m, HEADER_CALL_ID), tag);
+        if (call)
+            call_request(call, txn, m);
+        else
+            uas_respond(ua, txn, 481, "");
+        return;
+    }
+    switch (m->method) {
+    case METHOD_INVITE:
+        call_invited(ua, txn, m);
+        break;
+    case METHOD_OPTIONS:
+        on_options(ua, txn, m);
+        break;
+    case METHOD_BYE:
+    case METHOD_UPDATE:
+    case METHOD_INFO:
+        uas_respond(ua, txn, 481, "");
+        break;
+    default:
+        uas_respond(ua, txn, m->method == METHOD_OTHER ? 501 : 405, "");
+    }
+}
