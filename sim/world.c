@@ -314,6 +314,7 @@ void world_name(sim_world *world, const char *name, const char *ip)
 static void ask_name(sim_node *agent, uint32_t query, roam_span name)
 {
     assert(agent->nqueries < WORLD_MAX_QUERIES);
+    agent->names_asked++;
     size_t i = agent->nqueries++;
     size_t len = name.len < sizeof agent->query_names[i] ? name.len : sizeof agent->query_names[i] - 1;
     memcpy(agent->query_names[i], name.ptr, len);

@@ -43,6 +43,7 @@ struct sim_node {
     uint32_t queries[WORLD_MAX_QUERIES]; /* names asked for and not answered yet, see world_name */
     char query_names[WORLD_MAX_QUERIES][64];
     size_t nqueries;
+    unsigned names_asked;
     bool keep_queries;    /* names are not answered until world_answer_names */
     unsigned refuse;      /* so many sockets are refused from now on, with refuse_err */
     int refuse_err;

@@ -263,6 +263,23 @@ void call_free(roam_call *call)
 
 /* ---- the path ---- */
 
+static void arm_offline(roam_call *call)
+{
+    if (!timer_armed(&call->offline_timer) && call->account->policy.offline_max_ms)
+        env_arm(&call->ua->env, &call->offline_timer, ROAM_MS(call->account->policy.offline_max_ms));
+}
+
+/* The address is there, its socket is not: no path, until the system gives one (net.c asks again and again). */
+static void path_refused(roam_call *call)
+{
+    const char *why = "the system refuses a socket on this path";
+    if (call->move.state == MOVE_RUNNING)
+        call_move_begin(call, NULL, false, why);
+    arm_offline(call);
+    if (call->move.state == MOVE_OFFLINE)
+        call_set_link(call, ROAM_LINK_RECONNECTING, why);
+}
+
 static void path_offline(roam_call *call, const char *why)
 {
     if (call->flow) {
@@ -272,8 +289,7 @@ static void path_offline(roam_call *call, const char *why)
         if (call->state != ROAM_CALL_DISCONNECTING)
             call_move_begin(call, NULL, false, why);
     }
-    if (!timer_armed(&call->offline_timer) && call->account->policy.offline_max_ms)
-        env_arm(&call->ua->env, &call->offline_timer, ROAM_MS(call->account->policy.offline_max_ms));
+    arm_offline(call);
     if (call->move.state == MOVE_OFFLINE)
         call_set_link(call, ROAM_LINK_RECONNECTING, why);
 }
@@ -295,7 +311,7 @@ static int find_hop(roam_call *call, bool moved)
     bool again = moved && (call->account->policy.reinvite_flags & ROAM_REINVITE_UPDATE_TARGET);
     if (call->hop_dest && call->hop_name == name && !again)
         return 0;
-    err = resolve_uri(ua, &uri, &hop);
+    err = resolve_uri_near(ua, &uri, call->hop_name == name ? &call->hop.ip : NULL, &hop);
     if (err)
         return err;
     roam_net_dest *dest = net_dest_get(ua, &hop.ip);
@@ -321,6 +337,8 @@ bool call_keep_path(roam_call *call)
     roam_addr source = {0};
     uint32_t link = 0;
     int err = find_hop(call, false);
+    if (err && call->hop_dest)
+        err = 0; /* a name that is not known (yet): the hop it had, or the one of the target before, goes on being used */
     if (err == ROAM_ENOTFOUND || err == ROAM_ESYNTAX) {
         if (call->state == ROAM_CALL_CALLING && !call->invite && ua->net.have_picture)
             call_end(call, err == ROAM_ESYNTAX ? ROAM_EINVAL : ROAM_ENOTFOUND, "the host of the URI has no address");
@@ -347,20 +365,21 @@ bool call_keep_path(roam_call *call)
             call_set_link(call, ROAM_LINK_MOVING, "path changed");
         }
         find_hop(call, true);
-    } else if (!used && call->move.state == MOVE_OFFLINE) {
-        move_path(&call->move, &source);
-        call_set_link(call, ROAM_LINK_MOVING, "path found");
+    }
+    roam_path *path = net_path(ua, &source.ip, link);
+    if (!path || path->state != PATH_UP) {
+        if (path && path->state == PATH_FAILED && call->state == ROAM_CALL_CALLING && !call->invite && call->move.state == MOVE_NONE)
+            call_end(call, ROAM_EIO, "the system refuses a socket on this path");
+        else if (path && path->state == PATH_FAILED)
+            path_refused(call);
+        else
+            arm_offline(call); /* a socket that never opens is no path either */
+        return false;
     }
     env_cancel(&ua->env, &call->offline_timer);
-    roam_path *path = net_path(ua, &source.ip, link);
-    if (!path || path->state == PATH_OPENING)
-        return false;
-    if (path->state != PATH_UP) {
-        if (call->state == ROAM_CALL_CALLING && !call->invite)
-            call_end(call, ROAM_EIO, "the system refuses a socket on this path");
-        else
-            move_failed(&call->move, ROAM_EIO, 0, "the system refuses a socket on this path");
-        return false;
+    if (call->move.state == MOVE_OFFLINE) {
+        move_path(&call->move, &source);
+        call_set_link(call, ROAM_LINK_MOVING, "path found");
     }
     if (!call->flow)
         call->flow = flow_get(&ua->sip, path, &call->hop);

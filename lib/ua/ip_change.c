@@ -63,15 +63,17 @@ bool ip_change_collecting(const roam_ua *ua)
            timer_armed(&ic->coalesce);
 }
 
-void ip_change_look(roam_ua *ua)
+void ip_change_news(roam_ua *ua, roam_net_news news)
 {
     roam_ip_change *ic = &ua->ip_change;
     roam_time until = ic->last_acted + ROAM_MS(ua->config.coalesce_ms);
-    if (ic->acted && ua_now(ua) > ic->last_acted && ua_now(ua) < until) {
-        if (!timer_armed(&ic->coalesce))
+    if (news == NET_NOTHING)
+        return;
+    if (news == NET_CHANGED) {
+        if (ic->acted && ua_now(ua) > ic->last_acted && ua_now(ua) < until && !timer_armed(&ic->coalesce))
             timer_arm(&ua->env.timers, &ic->coalesce, until);
+        resolve_forget(ua); /* another network may have another name server, and other addresses for a name */
     }
-    resolve_forget(ua);
     ua_work_all(ua); /* those that lost their path have to know at once, even while followers are collected */
 }
 
@@ -310,9 +312,9 @@ int roam_network_update(roam_ua *ua, roam_time now, const roam_network *network)
     if (!network || (network->naddrs && !network->addrs) || (network->nroutes && !network->routes))
         return ROAM_EINVAL;
     ua_enter(ua, now);
-    int changed = net_take_picture(ua, network);
-    if (changed > 0)
-        ip_change_look(ua);
+    int news = net_take_picture(ua, network);
+    if (news > 0)
+        ip_change_news(ua, (roam_net_news)news);
     ua_leave(ua);
-    return changed < 0 ? changed : 0;
+    return news < 0 ? news : 0;
 }

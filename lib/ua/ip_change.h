@@ -7,6 +7,7 @@
 
 #include "base/env.h"
 #include "roam/core.h"
+#include "ua/net.h"
 
 typedef struct roam_ip_change {
     uint32_t epoch;
@@ -40,8 +41,8 @@ typedef struct roam_move {
 } roam_move;
 
 void ip_change_init(roam_ua *ua);
-/* The picture changed: everybody looks, now or (a follower) at the end of the coalescing time. */
-void ip_change_look(roam_ua *ua);
+/* News of the network: everybody looks, now or (a follower of a change) at the end of the coalescing time. */
+void ip_change_news(roam_ua *ua, roam_net_news news);
 /* True while followers of a change are being collected: a user of a path that still works waits for the timer. */
 bool ip_change_collecting(const roam_ua *ua);
 

@@ -5,6 +5,8 @@
 #include "ua/ua.h"
 
 #define OPEN_ATTEMPTS 8u
+#define FAILED_RETRY ROAM_SECONDS(1) /* a path given up is asked for again after this, doubled each time ... */
+#define FAILED_RETRY_LAST ROAM_SECONDS(15) /* ... up to this: what held the port may go */
 #define PATH_IDLE ROAM_SECONDS(40) /* longer than a transaction lives (64*T1) */
 
 int net_init(roam_ua *ua)
@@ -202,6 +204,8 @@ static void ask_socket(roam_net_path *np)
 static void on_retry(roam_timer *timer)
 {
     roam_net_path *np = container_of(timer, roam_net_path, retry);
+    if (np->path.state == PATH_FAILED)
+        path_set_state(&np->ua->env, &np->path, PATH_OPENING, "tried again");
     if (np->path.state == PATH_OPENING)
         ask_socket(np);
 }
@@ -278,7 +282,8 @@ void net_restart_listeners(roam_ua *ua)
             continue;
         close_socket(ua, &np->path);
         path_set_state(&ua->env, &np->path, PATH_OPENING, "listener restarted");
-        np->attempts = 0;
+        np->attempts = np->failures = 0;
+        env_cancel(&ua->env, &np->retry);
         np->restarting = true;
         ask_socket(np);
     }
@@ -307,6 +312,7 @@ bool net_socket_opened(roam_ua *ua, uint32_t socket, int err, const roam_addr *l
         path->local = *local;
         if (ua->net.sip_port == 0)
             ua->net.sip_port = local->port; /* kept over moves: the peer's Contact differs in the host only */
+        np->attempts = np->failures = 0;
         path_set_state(&ua->env, path, PATH_UP, "socket open");
         listener_told(np, 0, "listening");
         ua_work_all(ua);
@@ -314,16 +320,20 @@ bool net_socket_opened(roam_ua *ua, uint32_t socket, int err, const roam_addr *l
     }
     path->socket = 0;
     /* A port in use at this one address: a port we were not told to use is not worth waiting for. */
-    if (err == ROAM_EBUSY && ua->config.sip_port == 0 && !np->restarting)
+    bool any_port = err == ROAM_EBUSY && ua->config.sip_port == 0 && !np->restarting && ua->net.sip_port != 0;
+    if (any_port)
         ua->net.sip_port = 0;
     if (++np->attempts >= OPEN_ATTEMPTS) {
+        roam_time delay = FAILED_RETRY << (np->failures < 4 ? np->failures : 4);
+        np->failures++;
         path_set_state(&ua->env, path, PATH_FAILED, "socket refused");
+        env_arm(&ua->env, &np->retry, delay > FAILED_RETRY_LAST ? FAILED_RETRY_LAST : delay);
         listener_told(np, err, "socket refused");
         ua_work_all(ua);
         return true;
     }
     roam_time delay = ROAM_MS(ua->net.restart_delay_ms) << (np->attempts - 1);
-    env_arm(&ua->env, &np->retry, ua->net.sip_port == 0 ? 0 : delay);
+    env_arm(&ua->env, &np->retry, any_port ? 0 : delay);
     return true;
 }
 
@@ -341,27 +351,28 @@ static bool same_addrs(const roam_net *net, const roam_network *network)
     return true;
 }
 
-static bool set_route(roam_net_dest *dest, const roam_net_route *route)
+static roam_net_news set_route(roam_net_dest *dest, const roam_net_route *route)
 {
-    bool same = dest->answered && roam_ip_equal(&dest->source, &route->source) && dest->link == route->link;
+    bool first = !dest->answered;
+    bool same = roam_ip_equal(&dest->source, &route->source) && dest->link == route->link;
     dest->answered = true;
     dest->source = route->source;
     dest->link = route->link;
-    return !same;
+    return first ? NET_FIRST : same ? NET_NOTHING : NET_CHANGED;
 }
 
-bool net_take_route(roam_ua *ua, const roam_net_route *route)
+roam_net_news net_take_route(roam_ua *ua, const roam_net_route *route)
 {
     roam_ip key;
     ip_normal(&key, &route->destination);
     roam_map_node *found = map_find(&ua->net.dests, ip_key(&key));
-    return found && set_route(container_of(found, roam_net_dest, node), route);
+    return found ? set_route(container_of(found, roam_net_dest, node), route) : NET_NOTHING;
 }
 
 int net_take_picture(roam_ua *ua, const roam_network *network)
 {
     roam_net *net = &ua->net;
-    bool changed = false;
+    roam_net_news news = NET_NOTHING;
     if (!same_addrs(net, network)) {
         if (network->naddrs > net->addrs_cap) {
             size_t cap = network->naddrs < 8 ? 8 : network->naddrs;
@@ -375,16 +386,19 @@ int net_take_picture(roam_ua *ua, const roam_network *network)
             memcpy(net->addrs, network->addrs, network->naddrs * sizeof *net->addrs);
         net->naddrs = network->naddrs;
         net->have_picture = true;
-        changed = true;
+        news = NET_CHANGED;
     }
     for (size_t i = 0; i < network->nroutes; i++)
-        changed |= net_take_route(ua, &network->routes[i]);
+    {
+        roam_net_news one = net_take_route(ua, &network->routes[i]);
+        news = one > news ? one : news;
+    }
     list_each(np, &net->paths, roam_net_path, path.node)
         if (!net_alive(ua, &np->path.local.ip)) {
             path_gone(ua, np, "address left the device");
-            changed = true;
+            news = NET_CHANGED;
         }
-    return changed;
+    return (int)news;
 }
 
 void net_bury(roam_ua *ua)

@@ -24,7 +24,8 @@ typedef struct roam_net_path {
     roam_ua *ua;
     roam_timer retry;   /* a refused socket is asked for again */
     roam_timer idle;    /* nobody uses it any more */
-    unsigned attempts;
+    unsigned attempts;  /* refused in a row, since it was last asked for anew */
+    unsigned failures;  /* times it was given up; it is asked for again all the same, ever later */
     bool restarting;    /* roam_handle_ip_change asked for this opening: progress is told */
 } roam_net_path;
 
@@ -64,10 +65,15 @@ void net_restart_listeners(roam_ua *ua);
 
 /* True when the socket was one of ours. */
 bool net_socket_opened(roam_ua *ua, uint32_t socket, int err, const roam_addr *local);
-/* Takes the picture. Paths whose address went are gone afterwards, their sockets closed. 1: something differs from before; 0: nothing; ROAM_ENOMEM: not taken. */
+/* Takes the picture. Paths whose address went are gone afterwards, their sockets closed. A roam_net_news; ROAM_ENOMEM: not taken. */
 int net_take_picture(roam_ua *ua, const roam_network *network);
-/* One route answer. Returns whether it differs from before. */
-bool net_take_route(roam_ua *ua, const roam_net_route *route);
+typedef enum roam_net_news {
+    NET_NOTHING,
+    NET_FIRST,  /* an answer that was waited for: no change of the network */
+    NET_CHANGED
+} roam_net_news;
+/* One route answer. */
+roam_net_news net_take_route(roam_ua *ua, const roam_net_route *route);
 /* Frees paths that are gone and that no flow uses. */
 void net_bury(roam_ua *ua);
 

@@ -6,6 +6,7 @@
 
 #define BACKOFF_FIRST ROAM_SECONDS(1)
 #define BACKOFF_LAST ROAM_SECONDS(300)
+#define MOVE_LIMIT ROAM_SECONDS(30) /* a registrar that has not taken us by then makes the move a failed one */
 #define MAX_REPEATS 4u      /* REGISTERs in a row because of what a 2xx or 423 said */
 #define REFRESH_MARGIN 60u /* seconds before the lease ends */
 
@@ -199,7 +200,7 @@ static void back_off(roam_account *account, int code, int status, uint32_t retry
     if (delay > BACKOFF_LAST)
         delay = BACKOFF_LAST;
     if (retry_after)
-        delay = ROAM_SECONDS(retry_after);
+        delay = ROAM_SECONDS(retry_after < ROAM_MAX_RETRY_AFTER ? retry_after : ROAM_MAX_RETRY_AFTER);
     delay += random_below(&env->random, (uint32_t)(delay / 5) + 1); /* many accounts must not come back in step */
     reg->failures++;
     reg->repeats = 0;
@@ -207,6 +208,8 @@ static void back_off(roam_account *account, int code, int status, uint32_t retry
     move_retry(&reg->move, code ? code : status);
     env_arm(env, &reg->timer, delay);
     set_state(account, ROAM_REGISTRATION_BACKOFF, code, status, why);
+    if (reg->move.state == MOVE_RUNNING && env->now - reg->move.began >= MOVE_LIMIT) /* it goes on trying; the story of this change ends */
+        move_failed(&reg->move, status, code, why);
 }
 
 static void fail(roam_account *account, int code, int status, const char *why)
@@ -528,7 +531,7 @@ static int find_server(roam_account *account)
     roam_addr server = {0};
     int err = account_next_hop(account, span_of(account->registrar), &hop);
     if (!err)
-        err = resolve_uri(ua, &hop, &server);
+        err = resolve_uri_near(ua, &hop, reg->dest ? &reg->server.ip : NULL, &server);
     if (err)
         return err;
     if (roam_addr_equal(&server, &reg->server) && reg->dest)
@@ -554,8 +557,8 @@ static void socket_refused(roam_account *account)
     }
     if (timer_armed(&reg->timer))
         return;
+    reg->no_socket = true;
     back_off(account, 0, ROAM_EIO, 0, "the system refuses a socket on this path");
-    move_failed(&reg->move, ROAM_EIO, 0, "the system refuses a socket on this path");
 }
 
 static void no_memory(roam_account *account)
@@ -632,6 +635,10 @@ static void run(roam_work *work)
     if (path->state != PATH_UP) {
         socket_refused(account);
         return;
+    }
+    if (reg->no_socket) { /* refused before, open now: no reason to wait any longer */
+        reg->no_socket = false;
+        reg->again = true;
     }
     if (!reg->flow && !(reg->flow = flow_get(&ua->sip, path, &reg->server))) {
         no_memory(account);

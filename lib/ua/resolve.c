@@ -16,6 +16,7 @@ typedef struct resolved_name {
     uint32_t query;
     roam_timer expire; /* the answer is old, or nobody answered */
     roam_ip ips[MAX_IPS];
+    roam_net_dest *dests[MAX_IPS]; /* held, so that it is known which of them can be reached; NULL: no memory for it */
     size_t nips;
     char text[256];
 } resolved_name;
@@ -29,6 +30,8 @@ int resolve_init(roam_ua *ua)
 static void forget(roam_ua *ua, resolved_name *name)
 {
     env_cancel(&ua->env, &name->expire);
+    for (size_t i = 0; i < name->nips; i++)
+        net_dest_put(ua, name->dests[i]);
     map_remove(&ua->resolver.names, &name->node);
     mem_free(&ua->env.mem, name);
 }
@@ -83,22 +86,36 @@ static resolved_name *ask(roam_ua *ua, roam_span host)
     return name;
 }
 
-/* The first address to which there is a way at all; without any the first. */
-static const roam_ip *pick(roam_ua *ua, const resolved_name *name)
+static bool reachable(const roam_ua *ua, const roam_net_dest *dest)
 {
+    roam_ip source;
+    uint32_t link;
+    return net_route(ua, dest, 0, &source, &link);
+}
+
+/* `present` where it will do; else the first address to which there is a way; without any the first. */
+static const roam_ip *pick(roam_ua *ua, const resolved_name *name, const roam_ip *present)
+{
+    const roam_ip *first = NULL;
     for (size_t i = 0; i < name->nips; i++) {
-        roam_ip source;
-        uint32_t link;
-        roam_net_dest *dest = net_dest_get(ua, &name->ips[i]);
-        bool reachable = net_route(ua, dest, 0, &source, &link);
-        net_dest_put(ua, dest);
-        if (reachable)
-            return &name->ips[i];
+        bool way = reachable(ua, name->dests[i]);
+        if (present && way && roam_ip_equal(present, &name->ips[i]))
+            return present;
+        if (way && !first)
+            first = &name->ips[i];
     }
-    return &name->ips[0];
+    for (size_t i = 0; i < name->nips && !first && present; i++)
+        if (roam_ip_equal(present, &name->ips[i]))
+            return present;
+    return first ? first : &name->ips[0];
 }
 
 int resolve_uri(roam_ua *ua, const roam_uri *uri, roam_addr *out)
+{
+    return resolve_uri_near(ua, uri, NULL, out);
+}
+
+int resolve_uri_near(roam_ua *ua, const roam_uri *uri, const roam_ip *present, roam_addr *out)
 {
     out->port = uri_effective_port(uri);
     roam_span host = uri->host;
@@ -127,7 +144,7 @@ int resolve_uri(roam_ua *ua, const roam_uri *uri, roam_addr *out)
         return ROAM_EBUSY;
     if (name->state == NAME_UNKNOWN)
         return ROAM_ENOTFOUND;
-    out->ip = *pick(ua, name);
+    out->ip = *pick(ua, name, present);
     return 0;
 }
 
@@ -138,7 +155,10 @@ void resolve_answer(roam_ua *ua, uint32_t query, const roam_ip *ips, size_t n)
         if (name->query != query || name->state != NAME_ASKED)
             continue;
         for (size_t i = 0; i < n && name->nips < MAX_IPS; i++)
-            name->ips[name->nips++] = ips[i];
+        {
+            name->ips[name->nips] = ips[i];
+            name->dests[name->nips++] = net_dest_get(ua, &ips[i]);
+        }
         name->state = name->nips ? NAME_KNOWN : NAME_UNKNOWN;
         env_arm(&ua->env, &name->expire, name->nips ? NAME_TTL : NAME_RETRY);
         ua_work_all(ua);

@@ -17,6 +17,8 @@ void resolve_free(roam_ua *ua);
 /* 0 and the address; ROAM_EBUSY while the host is asked (everybody's work is asked for when it answers); ROAM_ENOTFOUND when there is none (asked again after some seconds);
  * ROAM_ENOMEM. */
 int resolve_uri(roam_ua *ua, const roam_uri *uri, roam_addr *out);
+/* The same, but an address that the name still has, and that can be reached, is not left for another: the node that knows us is the one to talk to. */
+int resolve_uri_near(roam_ua *ua, const roam_uri *uri, const roam_ip *present, roam_addr *out);
 void resolve_answer(roam_ua *ua, uint32_t query, const roam_ip *ips, size_t n);
 void resolve_forget(roam_ua *ua);
 

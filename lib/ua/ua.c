@@ -270,8 +270,7 @@ void roam_ua_socket_error(roam_ua *ua, roam_time now, uint32_t socket, const roa
 void roam_ua_route(roam_ua *ua, roam_time now, const roam_net_route *route)
 {
     ua_enter(ua, now);
-    if (net_take_route(ua, route))
-        ip_change_look(ua);
+    ip_change_news(ua, net_take_route(ua, route));
     ua_leave(ua);
 }
 
