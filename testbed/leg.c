@@ -10,12 +10,8 @@ static void server_event(void *user, roam_server_txn *txn, roam_server_event eve
 static void their_reinvite(roam_leg *leg, roam_server_txn *txn, const roam_message *request);
 static void their_update(roam_leg *leg, roam_server_txn *txn, const roam_message *request);
 static bool respond_2xx(roam_leg *leg, roam_server_txn *txn, const roam_message *request, bool answer_sdp);
-static void respond_later(roam_leg *leg, roam_server_txn *txn);
 static void not_acked(void *user, roam_accept *accept);
 static void answer_due(roam_timer *timer);
-static void take_replaces(roam_leg *leg, roam_server_txn *txn, const roam_message *invite);
-static unsigned take_offer(roam_leg *leg, roam_span sdp, roam_writer *answer, roam_direction *direction,
-                           roam_addr *remote);
 
 const char *leg_state_text(roam_leg_state state)
 {
@@ -43,6 +39,7 @@ roam_leg *leg_new(roam_peer *peer)
     leg->sdp_id = random_u64(&peer->env.random) >> 1; /* fits what others keep in a signed number */
     timer_init(&leg->answer_timer, answer_due, "answer");
     timer_init(&leg->retry_timer, leg_retry_due, "retry");
+    timer_init(&leg->reliable.timer, leg_reliable_due, "reliable provisional without PRACK");
     list_push(&peer->legs, &leg->node);
     peer->nlegs++;
     return leg;
@@ -57,6 +54,8 @@ void leg_free(roam_leg *leg)
             client_txn_abandon(ours[i]);
     if (leg->invite_server)
         server_txn_attach(leg->invite_server, NULL, NULL);
+    leg_early_over(leg, NULL);
+    leg_reliable_stop(leg);
     accept_stop(&leg->accept);
     ack_free(&leg->ack, &peer->env.mem);
     env_cancel(&peer->env, &leg->answer_timer);
@@ -65,12 +64,13 @@ void leg_free(roam_leg *leg)
     if (leg->rtp_open)
         peer->host.close_rtp(peer->host.user, leg->rtp_socket);
     dialog_free(&leg->dialog);
+    mem_free(&peer->env.mem, leg->replaces);
     list_remove(&leg->node);
     peer->nlegs--;
     mem_free(&peer->env.mem, leg);
 }
 
-int leg_call(roam_leg *leg, roam_span uri)
+int leg_call(roam_leg *leg, roam_span uri, roam_span replaces)
 {
     roam_peer *peer = leg->peer;
     char local[400], remote[400], route[ROAM_ADDR_TEXT_MAX + 16];
@@ -84,6 +84,9 @@ int leg_call(roam_leg *leg, roam_span uri)
     if (w_local.overflow || w_remote.overflow)
         return ROAM_EOVERFLOW;
     leg->state = LEG_CALLING;
+    leg->offerless = peer->config.delayed_offer;
+    if (replaces.len && !(leg->replaces = mem_strdup(&peer->env.mem, replaces)))
+        return ROAM_ENOMEM;
     int err = dialog_init_caller(&leg->dialog, &peer->env, writer_span(&w_local), writer_span(&w_remote), uri);
     if (!err && peer->config.proxy.ip.family) {
         writer_init(&w_route, route, sizeof route);
@@ -104,6 +107,15 @@ void leg_incoming(roam_peer *peer, roam_server_txn *txn, const roam_message *inv
 {
     if (peer->config.answer == PEER_REJECTS) {
         (void)server_txn_respond(txn, peer->config.reject_status, (roam_span){0});
+        return;
+    }
+    if (peer->config.rel == PEER_REL_REQUIRED && !message_has_token(invite, HEADER_SUPPORTED, SPAN("100rel")) &&
+        !message_has_token(invite, HEADER_REQUIRE, SPAN("100rel"))) {
+        roam_response r;
+        response_begin(txn, &r, 421, (roam_span){0}, (roam_span){0});
+        write_header(&r.w, HEADER_REQUIRE, SPAN("100rel"));
+        write_body(&r.w, (roam_span){0}, (roam_span){0});
+        (void)response_send(&r);
         return;
     }
     if (invite->body.len && !message_has_body_type(invite, LEG_SDP_TYPE)) {
@@ -127,13 +139,13 @@ void leg_incoming(roam_peer *peer, roam_server_txn *txn, const roam_message *inv
         return;
     }
     leg->invite_server = txn;
+    leg->invite_cseq = message_cseq(invite);
     leg->offer = invite->body.len ? OFFER_RECEIVED : OFFER_NONE;
     server_txn_attach(txn, server_event, leg);
     leg_take_allow(leg, invite);
-    if (message_value_named(invite, SPAN("Replaces")).len) {
-        take_replaces(leg, txn, invite);
+    leg->takes_199 = message_has_token(invite, HEADER_SUPPORTED, SPAN("199"));
+    if (leg_replace(leg, invite))
         return;
-    }
     peer_event(peer, PEER_CALL_INCOMING, leg, 0, "");
     (void)leg_ring(leg);
     if (peer->config.answer == PEER_ANSWERS &&
@@ -159,6 +171,7 @@ void leg_request(roam_leg *leg, roam_server_txn *txn, const roam_message *reques
         break;
     case METHOD_INVITE: their_reinvite(leg, txn, request); break;
     case METHOD_UPDATE: their_update(leg, txn, request); break;
+    case METHOD_PRACK: leg_prack(leg, txn, request); break;
     case METHOD_OPTIONS:
     case METHOD_INFO:
         response_begin(txn, &r, 200, (roam_span){0}, (roam_span){0});
@@ -186,18 +199,6 @@ void leg_ack(roam_leg *leg, const roam_message *ack)
         (void)leg_send_bye(leg);
 }
 
-int leg_ring(roam_leg *leg)
-{
-    roam_response r;
-    if (leg->state != LEG_RINGING || !leg->invite_server)
-        return ROAM_ESTATE;
-    response_begin(leg->invite_server, &r, 180, (roam_span){0}, (roam_span){0});
-    peer_write_contact(leg->peer, &r.w);
-    peer_write_allow(leg->peer, &r.w);
-    write_body(&r.w, (roam_span){0}, (roam_span){0});
-    return response_send(&r);
-}
-
 int leg_answer(roam_leg *leg)
 {
     roam_peer *peer = leg->peer;
@@ -206,6 +207,10 @@ int leg_answer(roam_leg *leg)
     if (leg->state != LEG_RINGING || !txn)
         return ROAM_ESTATE;
     env_cancel(&peer->env, &leg->answer_timer);
+    /* RFC 3262 3: the 2xx waits for the PRACK of what carried SDP; here for each. And for the answer to our UPDATE. */
+    leg->answer_wanted = leg->reliable.waiting || leg->offer == OFFER_SENT;
+    if (leg->answer_wanted)
+        return ROAM_OK;
     roam_header_space *space = mem_alloc(&peer->env.mem, sizeof *space);
     int err = space ? server_txn_request(txn, &invite, space) : ROAM_ENOMEM;
     if (!err) {
@@ -228,6 +233,7 @@ int leg_reject(roam_leg *leg, unsigned status)
     roam_server_txn *txn = leg->invite_server;
     if (leg->state != LEG_RINGING || !txn)
         return ROAM_ESTATE;
+    leg_tell_end_of_early(leg, status);
     leg->invite_server = NULL;
     server_txn_attach(txn, NULL, NULL);
     int err = server_txn_respond(txn, status, (roam_span){0});
@@ -237,14 +243,18 @@ int leg_reject(roam_leg *leg, unsigned status)
 
 int leg_change(roam_leg *leg, bool hold, bool update, bool with_offer)
 {
-    if (leg->state != LEG_CONFIRMED)
+    bool early = leg->state == LEG_RINGING || (leg->state == LEG_CALLING && leg->dialog.remote_tag);
+    if (leg->state != LEG_CONFIRMED && !(early && update))
         return ROAM_ESTATE;
-    if (leg->invite || leg->update || leg->offer != OFFER_NONE || accept_waiting(&leg->accept) ||
-        timer_armed(&leg->retry_timer))
+    if ((leg->invite && !early) || leg->update || accept_waiting(&leg->accept) || timer_armed(&leg->retry_timer) ||
+        (leg->offer != OFFER_NONE && (with_offer || !early)))
         return ROAM_EBUSY;
+    if (early && (!leg->allows_update || leg->answer_wanted))
+        return ROAM_ESTATE;
     leg->wanted_hold = hold;
     leg->challenges = 0;
     leg->change_is_update = update && leg->allows_update;
+    leg->change_offers = with_offer || !leg->change_is_update;
     return leg->change_is_update ? leg_send_update(leg, with_offer) : leg_send_invite(leg);
 }
 
@@ -293,6 +303,8 @@ void leg_end(roam_leg *leg, unsigned status, const char *why)
     env_cancel(&peer->env, &leg->answer_timer);
     env_cancel(&peer->env, &leg->retry_timer);
     accept_stop(&leg->accept);
+    leg_reliable_stop(leg);
+    leg_early_over(leg, NULL);
     if (leg->invite_server) {
         server_txn_attach(leg->invite_server, NULL, NULL);
         leg->invite_server = NULL;
@@ -341,7 +353,7 @@ static void server_event(void *user, roam_server_txn *txn, roam_server_event eve
 static void their_reinvite(roam_leg *leg, roam_server_txn *txn, const roam_message *request)
 {
     if (leg->state == LEG_RINGING) {
-        respond_later(leg, txn); /* RFC 3261 14.2: the first one is not answered yet */
+        leg_respond_later(leg, txn); /* RFC 3261 14.2: the first one is not answered yet */
     } else if (leg->state != LEG_CONFIRMED) {
         (void)server_txn_respond(txn, 481, (roam_span){0});
     } else if (leg->invite || leg->offer != OFFER_NONE) {
@@ -368,7 +380,7 @@ static void their_update(roam_leg *leg, roam_server_txn *txn, const roam_message
     bool offers = request->body.len > 0;
     /* RFC 3311 5.2: their own offer is not answered yet; or ours is not. */
     if (offers && leg->offer == OFFER_RECEIVED) {
-        respond_later(leg, txn);
+        leg_respond_later(leg, txn);
     } else if (offers && leg->offer != OFFER_NONE) {
         (void)server_txn_respond(txn, 491, (roam_span){0});
     } else if (respond_2xx(leg, txn, request, offers)) {
@@ -387,13 +399,18 @@ static bool respond_2xx(roam_leg *leg, roam_server_txn *txn, const roam_message 
     roam_response r;
     roam_direction direction = leg_wanted_direction(leg, leg->local_hold);
     roam_addr remote = leg->audio.signalled;
-    bool invite = request->method == METHOD_INVITE, answers = with_sdp && request->body.len > 0;
+    bool invite = request->method == METHOD_INVITE, first = invite && leg->state == LEG_RINGING;
+    bool answers = with_sdp && request->body.len > 0;
     unsigned status = 0;
     writer_init(&sdp, body, sizeof body);
+    if (first && leg->settled)
+        with_sdp = answers = false;
+    if (first && leg->previewed)
+        leg->sdp_version--; /* the same description again (RFC 3261 13.2.1) */
     if (answers && !message_has_body_type(request, LEG_SDP_TYPE))
         status = 415;
     else if (answers)
-        status = take_offer(leg, request->body, &sdp, &direction, &remote);
+        status = leg_take_offer(leg, request->body, &sdp, &direction, &remote);
     else if (with_sdp && leg_describe(leg, &sdp, direction, (roam_span){0}, 0) != ROAM_OK)
         status = 500;
     if (status) {
@@ -409,19 +426,21 @@ static bool respond_2xx(roam_leg *leg, roam_server_txn *txn, const roam_message 
         (void)server_txn_respond(txn, 500, (roam_span){0});
         return false;
     }
-    (void)dialog_target_refresh(&leg->dialog, request); /* no memory: the old target stays */
+    if (!first) /* an UPDATE may have changed what the INVITE said */
+        (void)dialog_target_refresh(&leg->dialog, request); /* no memory: the old target stays */
     if (answers)
         (void)audio_signal(&leg->audio, &remote, direction);
     if (!invite)
         return true;
-    leg->offered = direction;
-    leg->offer = answers ? OFFER_NONE : OFFER_IN_2XX;
+    if (with_sdp)
+        leg->offered = direction;
+    leg->offer = with_sdp && !answers ? OFFER_IN_2XX : OFFER_NONE;
     (void)accept_start(&leg->accept, &peer->sip, txn, message_cseq(request), not_acked,
                        leg); /* no memory: sent once only */
     return true;
 }
 
-static void respond_later(roam_leg *leg, roam_server_txn *txn)
+void leg_respond_later(roam_leg *leg, roam_server_txn *txn)
 {
     roam_response r;
     response_begin(txn, &r, 500, (roam_span){0}, (roam_span){0});
@@ -438,33 +457,6 @@ static void not_acked(void *user, roam_accept *accept)
     leg->end_why = "no ACK";
     if (leg->state == LEG_CONFIRMED)
         (void)leg_send_bye(leg);
-}
-
-/* RFC 3891 3. The leg that takes over is answered at once. An early call that is not ours to replace: 481. */
-static void take_replaces(roam_leg *leg, roam_server_txn *txn, const roam_message *invite)
-{
-    roam_peer *peer = leg->peer;
-    roam_span params, to_tag = {0}, from_tag = {0};
-    roam_span call_id = span_trim(span_cut(message_value_named(invite, SPAN("Replaces")), ';', &params));
-    (void)param_find(params, SPAN("to-tag"), &to_tag);
-    (void)param_find(params, SPAN("from-tag"), &from_tag);
-    roam_leg *old = NULL;
-    list_each (other, &peer->legs, roam_leg, node)
-        if (other != leg && other->state == LEG_CONFIRMED && other->dialog.remote_tag &&
-            span_eq(call_id, span_of(other->dialog.call_id)) && span_eq(to_tag, span_of(other->dialog.local_tag)) &&
-            span_eq(from_tag, span_of(other->dialog.remote_tag)))
-            old = other;
-    (void)txn;
-    if (!old) {
-        (void)leg_reject(leg, 481);
-        return;
-    }
-    peer_event(peer, PEER_CALL_INCOMING, leg, 0, "replaces");
-    if (leg_answer(leg) != ROAM_OK || leg->state != LEG_CONFIRMED)
-        return;
-    old->end_why = "replaced";
-    accept_stop(&old->accept);
-    (void)leg_send_bye(old);
 }
 
 /* ---- time ---- */
@@ -502,8 +494,8 @@ int leg_describe(roam_leg *leg, roam_writer *w, roam_direction direction, roam_s
 }
 
 /* 0, or the status to refuse with. The answer is written, nothing else changes but the hold of the other side. */
-static unsigned take_offer(roam_leg *leg, roam_span sdp, roam_writer *answer, roam_direction *direction,
-                           roam_addr *remote)
+unsigned leg_take_offer(roam_leg *leg, roam_span sdp, roam_writer *answer, roam_direction *direction,
+                        roam_addr *remote)
 {
     roam_negotiated theirs;
     unsigned status = negotiate_read(&leg->peer->env.mem, sdp, &theirs);
@@ -530,6 +522,17 @@ bool leg_take_answer(roam_leg *leg, const roam_message *m)
         leg->remote_hold = !(theirs.direction & DIRECTION_RECVONLY);
     (void)audio_signal(&leg->audio, &theirs.remote,
                        (roam_direction)(leg->offered & direction_reverse(theirs.direction)));
+    return true;
+}
+
+bool leg_answer_in(roam_leg *leg, const roam_message *m, roam_writer *answer)
+{
+    roam_direction direction;
+    roam_addr remote;
+    if (!message_has_body_type(m, LEG_SDP_TYPE) || leg_take_offer(leg, m->body, answer, &direction, &remote))
+        return false;
+    leg->offered = direction;
+    (void)audio_signal(&leg->audio, &remote, direction);
     return true;
 }
 

@@ -1,9 +1,11 @@
-/* One call at a peer: its dialog, its offers and answers, its sound. The commands are in peer.h. */
+/* One call at a peer: its dialogs, its offers and answers, its sound. The commands are in peer.h. */
 #ifndef ROAM_TESTBED_LEG_H
 #define ROAM_TESTBED_LEG_H
 
 #include "sip/dialog.h"
 #include "testbed/audio.h"
+
+#define LEG_MAX_FORKS 8u /* early dialogs of one INVITE of ours, beside the first */
 
 typedef struct roam_peer roam_peer;
 
@@ -20,9 +22,33 @@ const char *leg_state_text(roam_leg_state state);
 typedef enum roam_leg_offer {
     OFFER_NONE,
     OFFER_SENT,    /* ours, in a request: the answer comes in its response */
+    OFFER_IN_18X,  /* ours, in our reliable provisional: the answer comes in the PRACK */
     OFFER_IN_2XX,  /* ours, in our 2xx: the answer comes in the ACK */
     OFFER_RECEIVED /* theirs, in the first INVITE: the answer goes in our 2xx */
 } roam_leg_offer;
+
+/* Our reliable provisional that waits for its PRACK (RFC 3262 3). One at a time. */
+typedef struct roam_reliable {
+    roam_timer timer;
+    roam_time interval, limit;
+    uint32_t rseq; /* of the last one; 0: none yet */
+    bool waiting;
+} roam_reliable;
+
+/* What the caller's side keeps of one early dialog (RFC 3262 4). */
+typedef struct roam_early {
+    roam_client_txn *prack; /* under way */
+    uint32_t rseq;          /* the last one that we took; 0: none */
+    uint32_t invite_cseq;
+    unsigned challenges;
+    char *answer;           /* ours, for the PRACK; NULL: it carries none */
+    bool settled;           /* offer and answer were exchanged reliably */
+} roam_early;
+
+typedef struct roam_fork {
+    roam_dialog dialog;
+    roam_early early;
+} roam_fork;
 
 typedef struct roam_leg {
     roam_list node;
@@ -31,16 +57,29 @@ typedef struct roam_leg {
     roam_leg_state state;
     roam_leg_offer offer;
     roam_dialog dialog;
+    roam_early early; /* of `dialog` */
+    roam_fork forks[LEG_MAX_FORKS];
+    size_t nforks;
+    roam_reliable reliable;
+    char *replaces;    /* of our INVITE; NULL: none */
+    bool offerless;    /* our first INVITE asks for an offer */
+    bool previewed;    /* our answer went in an unreliable 183: the 2xx says it again */
+    bool settled;      /* our first 2xx needs no SDP: a reliable provisional and its PRACK did it */
+    bool answer_wanted; /* as soon as the PRACK is here */
+    bool takes_199;    /* the caller wants to hear of dead early dialogs */
     roam_client_txn *invite;   /* our INVITE or re-INVITE, no final response yet */
     roam_client_txn *accepted; /* the last one that got a 2xx: it may get it again */
     roam_client_txn *update;
     roam_client_txn *bye;
     roam_server_txn *invite_server; /* their first INVITE, not answered yet */
+    uint32_t invite_cseq;           /* of that one */
     roam_accept accept;             /* our 2xx waits for its ACK */
     roam_ack ack;
     roam_timer answer_timer; /* "answer after" */
     roam_timer retry_timer;  /* a change of ours again, after 491 or 500 */
     bool change_is_update;   /* ... by UPDATE */
+    bool change_offers;      /* ... with an offer */
+    bool update_offers;      /* `update` does */
     bool local_hold, remote_hold;
     bool wanted_hold;   /* what the change under way asks for */
     bool allows_update; /* the other side's Allow says so */
@@ -55,6 +94,8 @@ typedef struct roam_leg {
     uint64_t sdp_id;
     uint32_t sdp_version;
     uint64_t reinvites, updates; /* theirs that we answered with 2xx */
+    uint64_t pracks;             /* theirs that fitted, or ours that were answered */
+    uint64_t early_ends;         /* 199s that came */
     unsigned last_status;        /* of our last INVITE, UPDATE or BYE; 0: none came */
     const char *end_why;
 } roam_leg;
@@ -62,7 +103,8 @@ typedef struct roam_leg {
 /* For peer.c. */
 roam_leg *leg_new(roam_peer *peer); /* NULL: no memory, or too many */
 void leg_free(roam_leg *leg);       /* sends nothing */
-int leg_call(roam_leg *leg, roam_span uri);
+/* `replaces`: the value of the header; empty: none. */
+int leg_call(roam_leg *leg, roam_span uri, roam_span replaces);
 void leg_incoming(roam_peer *peer, roam_server_txn *txn, const roam_message *invite);
 void leg_request(roam_leg *leg, roam_server_txn *txn, const roam_message *request); /* in its dialog */
 void leg_ack(roam_leg *leg, const roam_message *ack);

@@ -1,4 +1,5 @@
-/* What leg.c (their requests) and leg_out.c (ours) share. */
+/* What the files of a leg share: leg.c (their requests), leg_out.c (ours), leg_ring.c and leg_early.c (before the
+ * answer, as callee and as caller), leg_replaces.c. */
 #ifndef ROAM_TESTBED_LEG_INSIDE_H
 #define ROAM_TESTBED_LEG_INSIDE_H
 
@@ -16,12 +17,38 @@ roam_direction leg_wanted_direction(const roam_leg *leg, bool hold);
 int leg_describe(roam_leg *leg, roam_writer *w, roam_direction direction, roam_span offer, size_t index);
 /* The answer to our offer, in a 2xx or in an ACK. False: there is none that we can use. */
 bool leg_take_answer(roam_leg *leg, const roam_message *m);
+/* The offer that we asked for, in a 2xx or a reliable provisional: takes it and writes our answer. */
+bool leg_answer_in(roam_leg *leg, const roam_message *m, roam_writer *answer);
 uint32_t message_cseq(const roam_message *m); /* 0: none */
+/* 0, or the status to refuse with. Writes the answer; nothing else changes but the hold of the other side. */
+unsigned leg_take_offer(roam_leg *leg, roam_span sdp, roam_writer *answer, roam_direction *direction,
+                        roam_addr *remote);
+/* 500 with Retry-After (RFC 3261 14.2, RFC 3311 5.2). */
+void leg_respond_later(roam_leg *leg, roam_server_txn *txn);
+
+/* leg_ring.c */
+void leg_prack(roam_leg *leg, roam_server_txn *txn, const roam_message *request);
+void leg_reliable_due(roam_timer *timer);
+void leg_reliable_stop(roam_leg *leg);
+/* 199 (RFC 6228), before a failure, where the caller wants it. */
+void leg_tell_end_of_early(roam_leg *leg, unsigned status);
+
+/* leg_early.c */
+void leg_provisional(roam_leg *leg, const roam_message *response);
+/* The 2xx came: its early dialog becomes `dialog`, the others go. */
+void leg_early_over(roam_leg *leg, const roam_message *response /* NULL: no 2xx, all go */);
+/* A request came in an early dialog: that one is `dialog` from now on. False: there is none. */
+bool leg_early_select(roam_leg *leg, const roam_message *request);
+
+/* leg_replaces.c */
+/* Does the INVITE of this new leg replace a call of ours (RFC 3891)? True: it was handled. */
+bool leg_replace(roam_leg *leg, const roam_message *invite);
 
 /* leg_out.c */
 int leg_send_invite(roam_leg *leg);
 int leg_send_update(roam_leg *leg, bool with_offer);
 int leg_send_bye(roam_leg *leg);
+roam_flow *leg_flow(roam_leg *leg, const roam_dialog *dialog); /* a reference, or NULL */
 void leg_retry_due(roam_timer *timer);
 
 #endif

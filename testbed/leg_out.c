@@ -3,7 +3,6 @@
 
 #define MAX_ANSWERED_CHALLENGES 2u
 
-static roam_flow *leg_flow(roam_leg *leg);
 static void common_headers(roam_leg *leg, roam_request *r, roam_method method);
 static void invite_event(void *user, roam_client_txn *txn, roam_client_event event, const roam_message *message);
 static void invite_accepted(roam_leg *leg, roam_client_txn *txn, const roam_message *response);
@@ -20,21 +19,28 @@ int leg_send_invite(roam_leg *leg)
     roam_writer sdp;
     roam_request r;
     writer_init(&sdp, body, sizeof body);
+    bool first = leg->state == LEG_CALLING, offers = !(first && leg->offerless);
     leg->offered = leg_wanted_direction(leg, leg->wanted_hold);
-    int err = leg_describe(leg, &sdp, leg->offered, (roam_span){0}, 0);
+    int err = offers ? leg_describe(leg, &sdp, leg->offered, (roam_span){0}, 0) : ROAM_OK;
     if (err)
         return err;
-    roam_flow *flow = leg_flow(leg);
+    roam_flow *flow = leg_flow(leg, &leg->dialog);
     if (!flow)
         return ROAM_EOFFLINE;
     dialog_request_begin(&leg->dialog, &peer->sip, &r, flow, METHOD_INVITE, 0);
     common_headers(leg, &r, METHOD_INVITE);
-    write_body(&r.w, LEG_SDP_TYPE, writer_span(&sdp));
+    if (first && peer->config.rel == PEER_REL_REQUIRED)
+        write_header(&r.w, HEADER_REQUIRE, SPAN("100rel"));
+    if (first && leg->replaces) {
+        write_header(&r.w, HEADER_REPLACES, span_of(leg->replaces));
+        write_header(&r.w, HEADER_REQUIRE, SPAN("replaces"));
+    }
+    write_body(&r.w, offers ? LEG_SDP_TYPE : (roam_span){0}, writer_span(&sdp));
     leg->invite = request_send(&r, invite_event, leg);
     flow_unref(flow);
     if (!leg->invite)
         return ROAM_ENOMEM;
-    leg->offer = OFFER_SENT;
+    leg->offer = offers ? OFFER_SENT : OFFER_NONE;
     return ROAM_OK;
 }
 
@@ -49,7 +55,7 @@ int leg_send_update(roam_leg *leg, bool with_offer)
     int err = with_offer ? leg_describe(leg, &sdp, leg->offered, (roam_span){0}, 0) : ROAM_OK;
     if (err)
         return err;
-    roam_flow *flow = leg_flow(leg);
+    roam_flow *flow = leg_flow(leg, &leg->dialog);
     if (!flow)
         return ROAM_EOFFLINE;
     dialog_request_begin(&leg->dialog, &peer->sip, &r, flow, METHOD_UPDATE, 0);
@@ -59,14 +65,16 @@ int leg_send_update(roam_leg *leg, bool with_offer)
     flow_unref(flow);
     if (!leg->update)
         return ROAM_ENOMEM;
-    leg->offer = with_offer ? OFFER_SENT : OFFER_NONE;
+    leg->update_offers = with_offer;
+    if (with_offer)
+        leg->offer = OFFER_SENT;
     return ROAM_OK;
 }
 
 int leg_send_bye(roam_leg *leg)
 {
     roam_request r;
-    roam_flow *flow = leg_flow(leg);
+    roam_flow *flow = leg_flow(leg, &leg->dialog);
     leg->hangup_wanted = false;
     env_cancel(&leg->peer->env, &leg->retry_timer);
     if (flow) {
@@ -87,10 +95,10 @@ int leg_send_bye(roam_leg *leg)
     return ROAM_OK;
 }
 
-static roam_flow *leg_flow(roam_leg *leg)
+roam_flow *leg_flow(roam_leg *leg, const roam_dialog *dialog)
 {
     roam_uri next;
-    return dialog_next_hop(&leg->dialog, &next) == ROAM_OK ? peer_flow(leg->peer, &next) : NULL;
+    return dialog_next_hop(dialog, &next) == ROAM_OK ? peer_flow(leg->peer, &next) : NULL;
 }
 
 static void common_headers(roam_leg *leg, roam_request *r, roam_method method)
@@ -117,7 +125,7 @@ static void invite_event(void *user, roam_client_txn *txn, roam_client_event eve
         if (!dialog_matches(&leg->dialog, message, false)) {
             other_fork(leg, message);
         } else if (leg->ack.bytes && leg->ack.cseq == message_cseq(message)) {
-            roam_flow *flow = leg_flow(leg);
+            roam_flow *flow = leg_flow(leg, &leg->dialog);
             if (flow)
                 (void)ack_resend(&leg->ack, &leg->peer->sip, flow);
             flow_unref(flow);
@@ -129,13 +137,8 @@ static void invite_event(void *user, roam_client_txn *txn, roam_client_event eve
     if (event == CLIENT_TIMEOUT || event == CLIENT_FAILED) {
         invite_refused(leg, event == CLIENT_TIMEOUT ? 408 : 503, NULL);
     } else if (message->status < 200) {
-        if (leg->state == LEG_CALLING && message->status > 100) {
-            (void)dialog_on_response(&leg->dialog, message);
-            leg_take_allow(leg, message);
-            if (!leg->ringing_told)
-                peer_event(leg->peer, PEER_CALL_RINGING, leg, message->status, "");
-            leg->ringing_told = true;
-        }
+        if (leg->state == LEG_CALLING && message->status > 100)
+            leg_provisional(leg, message);
     } else if (message->status < 300) {
         invite_accepted(leg, txn, message);
     } else {
@@ -153,20 +156,25 @@ static void invite_accepted(roam_leg *leg, roam_client_txn *txn, const roam_mess
     leg->invite = NULL;
     leg->challenges = 0;
     leg->last_status = response->status;
-    if (first && leg->dialog.remote_tag && !dialog_matches(&leg->dialog, response, false)) {
-        /* Another fork rang, this one answered. */
-        roam_dialog fork;
-        if (dialog_init_fork(&fork, &leg->dialog) == ROAM_OK) {
-            dialog_free(&leg->dialog);
-            leg->dialog = fork;
-        }
-    }
+    if (first)
+        leg_early_over(leg, response); /* another fork rang, this one answered? */
     int err = first ? dialog_on_response(&leg->dialog, response) : dialog_target_refresh(&leg->dialog, response);
     leg_take_allow(leg, response);
-    roam_flow *flow = leg_flow(leg);
+    /* RFC 3261 13.2.1: the answer is in the 2xx, or the offer is, or both were exchanged before. */
+    char body[LEG_SDP_MAX];
+    roam_writer answer;
+    bool settled = first && leg->early.settled, usable = true;
+    writer_init(&answer, body, sizeof body);
+    if (settled)
+        leg->offer = OFFER_NONE;
+    else if (first && leg->offerless)
+        usable = leg_answer_in(leg, response, &answer);
+    else
+        usable = leg_take_answer(leg, response);
+    roam_flow *flow = leg_flow(leg, &leg->dialog);
     if (flow)
-        (void)ack_send(&leg->ack, &leg->dialog, &peer->sip, flow, message_cseq(response), (roam_span){0},
-                       (roam_span){0});
+        (void)ack_send(&leg->ack, &leg->dialog, &peer->sip, flow, message_cseq(response),
+                       answer.len ? LEG_SDP_TYPE : (roam_span){0}, writer_span(&answer));
     flow_unref(flow);
     leg->offer = OFFER_NONE;
     bool gave_up = leg->state == LEG_CANCELLING;
@@ -174,12 +182,13 @@ static void invite_accepted(roam_leg *leg, roam_client_txn *txn, const roam_mess
         leg_set_state(leg, LEG_CONFIRMED, "2xx");
     if (leg->state != LEG_CONFIRMED)
         return;
-    if (gave_up || err || !leg_take_answer(leg, response)) {
+    if (gave_up || err || !usable) {
         leg->end_why = gave_up ? "cancelled" : "no usable answer";
         (void)leg_send_bye(leg);
         return;
     }
-    leg->local_hold = leg->wanted_hold;
+    if (!settled)
+        leg->local_hold = leg->wanted_hold;
     peer_event(peer, first ? PEER_CALL_CONFIRMED : PEER_CALL_CHANGED, leg, response->status, "");
 }
 
@@ -190,6 +199,8 @@ static void invite_refused(roam_leg *leg, unsigned status, const roam_message *r
     leg->offer = OFFER_NONE;
     client_txn_abandon(leg->invite);
     leg->invite = NULL;
+    if (first)
+        leg_early_over(leg, NULL);
     if (response && (status == 401 || status == 407) && leg->state != LEG_CANCELLING &&
         leg->challenges++ < MAX_ANSWERED_CHALLENGES && peer_learn_challenge(leg->peer, response) &&
         leg_send_invite(leg) == ROAM_OK)
@@ -237,12 +248,13 @@ static void update_event(void *user, roam_client_txn *txn, roam_client_event eve
     if (event == CLIENT_RESPONSE && message->status < 200)
         return;
     unsigned status = event == CLIENT_RESPONSE ? message->status : event == CLIENT_TIMEOUT ? 408 : 503;
-    bool offered = leg->offer == OFFER_SENT;
+    bool offered = leg->update_offers, early = leg->state == LEG_RINGING || leg->state == LEG_CALLING;
     leg->last_status = status;
-    leg->offer = OFFER_NONE;
+    if (offered)
+        leg->offer = OFFER_NONE;
     client_txn_abandon(leg->update);
     leg->update = NULL;
-    if (leg->state != LEG_CONFIRMED)
+    if (leg->state != LEG_CONFIRMED && !early)
         return;
     if (status < 300) {
         leg->challenges = 0;
@@ -250,11 +262,19 @@ static void update_event(void *user, roam_client_txn *txn, roam_client_event eve
         if (offered && leg_take_answer(leg, message))
             leg->local_hold = leg->wanted_hold;
         peer_event(leg->peer, PEER_CALL_CHANGED, leg, status, "");
+        if (leg->answer_wanted)
+            (void)leg_answer(leg);
         return;
     }
     if ((status == 401 || status == 407) && leg->challenges++ < MAX_ANSWERED_CHALLENGES &&
         peer_learn_challenge(leg->peer, message) && leg_send_update(leg, offered) == ROAM_OK)
         return;
+    if (early) { /* the INVITE decides */
+        peer_event(leg->peer, PEER_CALL_REFUSED, leg, status, "");
+        if (leg->answer_wanted)
+            (void)leg_answer(leg);
+        return;
+    }
     change_refused(leg, status, event == CLIENT_RESPONSE ? message : NULL);
 }
 
@@ -312,7 +332,7 @@ void leg_retry_due(roam_timer *timer)
         return;
     /* Theirs came in between: ours waits once more. */
     if (leg->offer == OFFER_NONE && !accept_waiting(&leg->accept))
-        err = leg->change_is_update ? leg_send_update(leg, true) : leg_send_invite(leg);
+        err = leg->change_is_update ? leg_send_update(leg, leg->change_offers) : leg_send_invite(leg);
     if (err)
         (void)env_arm(&leg->peer->env, timer, ROAM_MS(100));
 }

@@ -1,7 +1,8 @@
-#include "testbed/peer.h"
+#include "testbed/leg_inside.h"
 
 static int peer_send(void *user, const roam_flow *flow, roam_span bytes);
 static void peer_request(void *user, roam_server_txn *txn, const roam_message *request);
+static void take_message(roam_peer *peer, roam_server_txn *txn, const roam_message *request);
 static void peer_ack(void *user, roam_flow *flow, const roam_message *ack);
 static roam_leg *find_leg(const roam_peer *peer, uint32_t id);
 static roam_leg *find_dialog(const roam_peer *peer, const roam_message *m);
@@ -122,18 +123,37 @@ int peer_unregister(roam_peer *peer, roam_time now)
     return err;
 }
 
-int peer_call(roam_peer *peer, roam_time now, const char *uri, uint32_t *call)
+static int call_with(roam_peer *peer, roam_time now, const char *uri, roam_span replaces, uint32_t *call)
 {
     peer_advance(peer, now);
     roam_leg *leg = leg_new(peer);
     if (!leg)
         return ROAM_ENOMEM;
     *call = leg->id;
-    int err = leg_call(leg, span_of(uri));
+    int err = leg_call(leg, span_of(uri), replaces);
     if (err)
         leg_free(leg);
     sip_reap(&peer->sip);
     return err;
+}
+
+int peer_call(roam_peer *peer, roam_time now, const char *uri, uint32_t *call)
+{
+    return call_with(peer, now, uri, (roam_span){0}, call);
+}
+
+int peer_call_replacing(roam_peer *peer, roam_time now, const char *uri, const char *call_id, const char *to_tag,
+                        const char *from_tag, uint32_t *call)
+{
+    char text[512];
+    roam_writer w;
+    writer_init(&w, text, sizeof text);
+    write_cstr(&w, call_id);
+    write_lit(&w, ";to-tag=");
+    write_cstr(&w, to_tag);
+    write_lit(&w, ";from-tag=");
+    write_cstr(&w, from_tag);
+    return w.overflow ? ROAM_EOVERFLOW : call_with(peer, now, uri, writer_span(&w), call);
 }
 
 /* Finds the call, brings the time up to date, does it, lets what ended go. */
@@ -213,9 +233,27 @@ void peer_write_contact(const roam_peer *peer, roam_writer *w)
 
 void peer_write_allow(const roam_peer *peer, roam_writer *w)
 {
-    write_header(w, HEADER_ALLOW,
-                 peer->config.no_update ? SPAN("INVITE, ACK, CANCEL, BYE, OPTIONS, INFO")
-                                        : SPAN("INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE"));
+    const roam_peer_config *c = &peer->config;
+    write_header_name(w, HEADER_ALLOW);
+    write_lit(w, "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, MESSAGE");
+    if (!c->no_update)
+        write_lit(w, ", UPDATE");
+    if (c->rel != PEER_REL_NONE)
+        write_lit(w, ", PRACK");
+    write_lit(w, "\r\n");
+    write_header_name(w, HEADER_SUPPORTED);
+    write_lit(w, "199");
+    if (!c->no_replaces)
+        write_lit(w, ", replaces");
+    if (c->rel != PEER_REL_NONE)
+        write_lit(w, ", 100rel");
+    write_lit(w, "\r\n");
+}
+
+static bool supports(const roam_peer *peer, roam_span option)
+{
+    return (span_ieq(option, SPAN("100rel")) && peer->config.rel != PEER_REL_NONE) ||
+           (span_ieq(option, SPAN("replaces")) && !peer->config.no_replaces) || span_ieq(option, SPAN("199"));
 }
 
 static bool keep(char *out, size_t size, roam_span text)
@@ -296,7 +334,9 @@ static void peer_request(void *user, roam_server_txn *txn, const roam_message *r
     roam_value_cursor cursor = {0};
     roam_span option;
     roam_response r;
-    if (message_values(request, HEADER_REQUIRE, &cursor, &option)) {
+    while (message_values(request, HEADER_REQUIRE, &cursor, &option)) {
+        if (supports(peer, option))
+            continue;
         response_begin(txn, &r, 420, (roam_span){0}, (roam_span){0});
         write_header(&r.w, HEADER_UNSUPPORTED, option);
         write_body(&r.w, (roam_span){0}, (roam_span){0});
@@ -320,11 +360,26 @@ static void peer_request(void *user, roam_server_txn *txn, const roam_message *r
         write_body(&r.w, (roam_span){0}, (roam_span){0});
         (void)response_send(&r);
         break;
+    case METHOD_MESSAGE: take_message(peer, txn, request); break;
     case METHOD_BYE:
     case METHOD_UPDATE:
+    case METHOD_PRACK:
     case METHOD_INFO: (void)server_txn_respond(txn, 481, (roam_span){0}); break;
     default: (void)server_txn_respond(txn, 501, (roam_span){0}); break;
     }
+}
+
+/* RFC 3428 7: read at once, by nobody. */
+static void take_message(roam_peer *peer, roam_server_txn *txn, const roam_message *request)
+{
+    roam_response r;
+    bool plain = message_has_body_type(request, SPAN("text/plain"));
+    peer->messages += plain;
+    response_begin(txn, &r, plain ? 200 : 415, (roam_span){0}, (roam_span){0});
+    if (!plain)
+        write_header(&r.w, HEADER_ACCEPT, SPAN("text/plain"));
+    write_body(&r.w, (roam_span){0}, (roam_span){0});
+    (void)response_send(&r);
 }
 
 static void peer_ack(void *user, roam_flow *flow, const roam_message *ack)
@@ -346,7 +401,7 @@ static roam_leg *find_leg(const roam_peer *peer, uint32_t id)
 static roam_leg *find_dialog(const roam_peer *peer, const roam_message *m)
 {
     list_each (leg, &peer->legs, roam_leg, node)
-        if (leg->state != LEG_ENDED && dialog_matches(&leg->dialog, m, true))
+        if (leg->state != LEG_ENDED && (dialog_matches(&leg->dialog, m, true) || leg_early_select(leg, m)))
             return leg;
     return NULL;
 }

@@ -1,7 +1,7 @@
 /* A far end to call, or to be called by: a small user agent whose manners are configured. It does what it is told and
  * writes down what came. One UDP socket for SIP, a socket of the host for the RTP of each call. No I/O of its own.
  *
- * It does not do: reliable provisionals (a Require for them is answered 420), session timers, a move of its own. */
+ * It does not do: session timers, REFER, a move of its own. */
 #ifndef ROAM_TESTBED_PEER_H
 #define ROAM_TESTBED_PEER_H
 
@@ -11,6 +11,14 @@
 #define PEER_MAX_LEGS 1024u /* the ended ones included: the oldest of those go first */
 
 typedef enum roam_peer_answer { PEER_ANSWERS, PEER_RINGS, PEER_REJECTS } roam_peer_answer;
+
+/* Reliable provisional responses (RFC 3262). */
+typedef enum roam_peer_rel {
+    PEER_REL_NONE,     /* not supported: a Require for it is answered 420 */
+    PEER_REL_ACCEPTED, /* supported; used where the other side requires it */
+    PEER_REL_USED,     /* as callee wherever the caller supports it */
+    PEER_REL_REQUIRED  /* as caller required (Require: 100rel), as callee too: 421 to who does not support it */
+} roam_peer_rel;
 
 typedef enum roam_peer_event_type {
     PEER_REGISTERED,
@@ -56,6 +64,11 @@ typedef struct roam_peer_config {
     roam_time answer_after; /* from the 180 to the 200 */
     unsigned reject_status; /* 0: 486 */
     bool no_update;         /* UPDATE is not in Allow and is answered 405 */
+    bool no_replaces;       /* `replaces` is not supported: the header is ignored, a Require for it is 420 */
+    roam_peer_rel rel;
+    bool early_media;    /* as callee: 183 with an answer and sound in place of the 180 */
+    bool sends_199;      /* as callee: before it refuses what rang (RFC 6228) */
+    bool delayed_offer;  /* as caller: the first INVITE has no SDP, the answer goes in the ACK or PRACK */
     roam_audio_config audio;
 } roam_peer_config;
 
@@ -84,7 +97,7 @@ struct roam_peer {
     unsigned register_challenges;
     roam_timer register_timer;
     bool registered;
-    uint64_t unknown_socket;
+    uint64_t unknown_socket, messages; /* datagrams for sockets we do not have; MESSAGEs taken */
 };
 
 int peer_init(roam_peer *peer, const roam_peer_config *config, const roam_peer_host *host);
@@ -99,11 +112,16 @@ roam_time peer_deadline(const roam_peer *peer);
 int peer_register(roam_peer *peer, roam_time now); /* and again before it expires */
 int peer_unregister(roam_peer *peer, roam_time now);
 int peer_call(roam_peer *peer, roam_time now, const char *uri, uint32_t *call);
+/* The new call takes the place of one that the other side has with somebody (RFC 3891 4): Call-ID and tags as that
+ * other side has them. */
+int peer_call_replacing(roam_peer *peer, roam_time now, const char *uri, const char *call_id, const char *to_tag,
+                        const char *from_tag, uint32_t *call);
 int peer_answer(roam_peer *peer, roam_time now, uint32_t call);
 int peer_reject(roam_peer *peer, roam_time now, uint32_t call, unsigned status);
 int peer_hold(roam_peer *peer, roam_time now, uint32_t call, bool hold, bool by_update);
 int peer_refresh(roam_peer *peer, roam_time now, uint32_t call, bool by_update,
-                 bool with_offer); /* nothing changes but the target; a re-INVITE always offers */
+                 bool with_offer); /* nothing changes but the target; a re-INVITE always offers. Before the answer by
+                                    * UPDATE only (RFC 3311 5.1) */
 int peer_hangup(roam_peer *peer, roam_time now, uint32_t call); /* BYE, CANCEL or 486, as the state wants it */
 void peer_set_answer(roam_peer *peer, roam_peer_answer answer, roam_time after,
                      unsigned reject_status); /* for calls to come */
@@ -116,7 +134,7 @@ void peer_event(roam_peer *peer, roam_peer_event_type type, const roam_leg *leg,
 /* "<sip:user@domain>" and "<sip:user@host:port>". */
 void peer_write_aor(const roam_peer *peer, roam_writer *w);
 void peer_write_contact(const roam_peer *peer, roam_writer *w);
-void peer_write_allow(const roam_peer *peer, roam_writer *w);
+void peer_write_allow(const roam_peer *peer, roam_writer *w); /* Allow and Supported */
 /* Keeps the challenge of a 401 or 407. False: there is none that we can answer. */
 bool peer_learn_challenge(roam_peer *peer, const roam_message *response);
 void peer_write_credentials(roam_peer *peer, roam_writer *w, roam_method method, roam_span uri);
