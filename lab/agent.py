@@ -86,6 +86,9 @@ class RoamAgent:
     def dial(self, uri):
         self.send(f"call {uri}")
 
+    def answer(self):
+        self.send("answer")
+
     def hangup(self):
         self.send("hangup")
 

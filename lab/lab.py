@@ -25,11 +25,12 @@ class Lab:
     # ---- who takes part ----
 
     def cast(self, server, callee, caller="roam", auto_answer=True):
-        """Starts everybody and waits until both ends are registered."""
+        """Starts everybody and waits until both ends are registered. `callee` None: the scenario brings its own."""
         self.server = self._server(server, callee)
-        self.callee = self._party(callee, self.world.callee, self.world.CALLEE, "bob", 700, auto_answer)
+        self.callee = callee and self._party(callee, self.world.callee, self.world.CALLEE, "bob", 700, auto_answer)
         self.caller = self._party(caller, self.world.agent, self.world.WLAN, "alice", 440, auto_answer)
-        self.callee.registered()
+        if self.callee:
+            self.callee.registered()
         self.caller.registered()
 
     def _server(self, kind, callee):
@@ -50,6 +51,10 @@ class Lab:
         caller.dial(f"sip:{callee.user}@{self.server.address}")
         caller.established(marks[0], seconds)
         callee.established(marks[1], seconds)
+
+    def caller_confirmed(self):
+        with self.caller.changed:
+            return any(e.get("event") == "call_state" and e.get("state") == "confirmed" for e in self.caller.events)
 
     def hang_up(self, who, other, address=None):
         """`who` ends the call and the other learns of it; where an address is given the BYE is seen to arrive there."""

@@ -263,6 +263,9 @@ class Baresip:
     def dial(self, uri):
         self.command("dial", uri)
 
+    def answer(self):
+        self.command("accept")
+
     def hangup(self):
         self.command("hangup")
 
