@@ -139,11 +139,40 @@ static void test_name_is_asked_once(void **state)
     scene_free(s);
 }
 
+static bool ack_lost(scene *s, const sim_packet *p)
+{
+    (void)s;
+    return !(scene_is_request(p->bytes, p->len, "ACK") && roam_ip_equal(&p->from.ip, &(roam_ip){.family = 4, .bytes = {10, 1, 0, 5}}));
+}
+
+static void test_ack_lost_with_its_path(void **state)
+{
+    /* We called, the 200 came, our ACK is lost and the network with it. On the new path the ACK goes again before the refresh: a peer that waits for it refuses
+     * any other offer. The call is whole a second later, with two INVITEs in all and no refusal. */
+    (void)state;
+    scene *s = scene_new((scene_options){0});
+    s->more = ack_lost;
+    roam_call_id id = call_to(s->agent, s->account, "sip:bob@example.com");
+    for (int i = 0; i < 200 && call_of(s->agent, id).state != ROAM_CALL_CONFIRMED; i++)
+        world_run(&s->world, ROAM_MS(10));
+    roam_time moved = s->world.now;
+    set_addrs(s, scene_none);
+    world_run(&s->world, ROAM_MS(100));
+    set_addrs(s, scene_cell);
+    world_run(&s->world, ROAM_MS(500));
+    assert_int_equal(sent_from(s, CELL, "ACK ", moved), 2); /* of the call, and of the refresh */
+    assert_int_equal(sent_from(s, CELL, "INVITE ", moved), 1);
+    assert_int_equal(call_of(s->agent, id).link, ROAM_LINK_OK);
+    assert_two_way(s, s->agent, id);
+    scene_free(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_sip_socket_refused_long), cmocka_unit_test(test_sip_socket_never_given), cmocka_unit_test(test_target_without_address),
         cmocka_unit_test(test_silent_registrar),        cmocka_unit_test(test_retry_after_for_ever),   cmocka_unit_test(test_name_is_asked_once),
+        cmocka_unit_test(test_ack_lost_with_its_path),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

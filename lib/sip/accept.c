@@ -83,7 +83,7 @@ int ack_send_with(roam_ack *ack, roam_dialog *d, roam_sip *sip, roam_flow *flow,
     }
     memcpy(bytes, r.w.ptr, r.w.len);
     ack_free(ack, &sip->env->mem);
-    *ack = (roam_ack){bytes, r.w.len, cseq, flow_ref(flow)};
+    *ack = (roam_ack){bytes, r.w.len, cseq, sip->env->now, flow_ref(flow)};
     return sip_send(sip, flow, span_make(ack->bytes, ack->len));
 }
 

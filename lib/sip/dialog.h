@@ -78,6 +78,7 @@ typedef struct roam_ack {
     char *bytes;
     size_t len;
     uint32_t cseq;
+    roam_time sent_at; /* for the first time */
     roam_flow *flow; /* that its Via names */
 } roam_ack; /* zeroed before the first use */
 /* Builds (body may be empty: type empty), sends and keeps. ack_resend on another flow gives it a fresh Via of that flow first. */

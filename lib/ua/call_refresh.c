@@ -152,6 +152,10 @@ static void on_refresh(void *user, roam_client_txn *txn, roam_client_event event
 /* The first re-INVITE may have had its 2xx while we were away: its ACK, harmless where none was sent, lets the peer take the next one. */
 static void ack_the_unknown(roam_call *call)
 {
+    /* The last ACK may have gone down with its path, and a peer that waits for it refuses the next offer with 500. */
+    bool young = call->ack.bytes && ua_now(call->ua) - call->ack.sent_at < 64 * call->ua->sip.timers.t1;
+    if (!call->unacked_cseq && young && call->ack.flow->path != call->flow->path)
+        ack_resend(&call->ack, &call->ua->sip, call->flow);
     if (!call->unacked_cseq)
         return;
     ack_send(&call->ack, &call->dialog, &call->ua->sip, call->flow, call->unacked_cseq, SPAN(""), SPAN(""));
