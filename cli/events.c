@@ -268,7 +268,19 @@ static void write_report(json *j, const roam_ip_change_report *r)
     json_millis(j, "recovered_ms", r->recovered);
     json_u64(j, "retries", r->retries);
     json_i64(j, "last_status", r->last_status);
+    json_array(j, "retried");
+    for (uint32_t i = 0; i < r->nretried; i++) {
+        json_object(j, NULL);
+        json_i64(j, "status", r->retried[i].status);
+        json_millis(j, "at_ms", r->retried[i].at);
+        json_object_end(j);
+    }
+    json_array_end(j);
     json_u64(j, "lost_in", r->lost_in);
+    if (r->lost_out == UINT64_MAX)
+        json_null(j, "lost_out");
+    else
+        json_u64(j, "lost_out", r->lost_out);
     json_u64(j, "gap_in_ms", r->gap_in_ms);
     json_bool(j, "make_before_break", r->make_before_break);
     json_object_end(j);

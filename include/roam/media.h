@@ -47,6 +47,7 @@ typedef struct roam_media_stats {
     uint32_t round_trip_us;     /**< from RTCP; 0 unknown */
     uint32_t peer_lost;         /**< cumulative loss that the peer reports about what we sent */
     uint32_t peer_jitter_us;
+    roam_time peer_reported;    /**< when it did so last; 0: never */
     uint32_t longest_gap_ms;    /**< longest time between two packets received while receiving was expected */
     uint32_t last_gap_ms;       /**< the last gap longer than five packet times */
     roam_time last_sent, last_received; /**< 0: never */

@@ -106,6 +106,13 @@ typedef enum roam_ip_change_op {
 /** "contact_updated" and the like: the stable names that `roam agent` prints. */
 ROAM_API const char *roam_ip_change_op_text(roam_ip_change_op op);
 
+/** A further request that a change needed. */
+typedef struct roam_retry {
+    int status;   /**< the SIP status (or roam_err < 0) that made it necessary; 0: the peer moved as well */
+    roam_time at; /**< microseconds after the change was seen */
+} roam_retry;
+#define ROAM_REPORT_RETRIES 8
+
 /** The phases of a change for one account or call; all in microseconds after the change was seen, ROAM_NEVER: did not happen (or not needed). */
 typedef struct roam_ip_change_report {
     uint32_t epoch;
@@ -119,7 +126,10 @@ typedef struct roam_ip_change_report {
     roam_time recovered;      /**< all of it */
     uint32_t retries;         /**< further requests that were needed */
     int last_status;          /**< the last SIP status (or roam_err < 0) that made a retry or the failure necessary; 0: none */
+    roam_retry retried[ROAM_REPORT_RETRIES]; /**< what was tried again and why, the first of them */
+    uint32_t nretried;
     uint64_t lost_in;         /**< RTP packets of the peer that never came, during the change */
+    uint64_t lost_out;        /**< of ours that did not reach the peer, by its RTCP report; UINT64_MAX: it has not said yet */
     uint32_t gap_in_ms;       /**< longest time without a received packet during the change */
     bool make_before_break;   /**< the old path was alive when the new one appeared */
 } roam_ip_change_report;

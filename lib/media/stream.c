@@ -122,6 +122,12 @@ uint32_t stream_sending_leg(const roam_stream *s)
     return s->sending;
 }
 
+void stream_legs_anew(roam_stream *s)
+{
+    for (size_t i = 0; i < s->nlegs; i++)
+        s->legs[i].heard = s->legs[i].sent = false;
+}
+
 bool stream_leg_heard(const roam_stream *s, uint32_t rtp_socket)
 {
     for (size_t i = 0; i < s->nlegs; i++)

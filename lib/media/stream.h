@@ -68,6 +68,9 @@ void stream_double_on(roam_stream *s, uint32_t rtp_socket);
 /* Was a valid packet received on this leg since it was added? */
 bool stream_leg_heard(const roam_stream *s, uint32_t rtp_socket);
 
+/* A change of paths begins: STREAM_SENT and STREAM_RECEIVED are told anew for each leg, as if it had just been added. */
+void stream_legs_anew(roam_stream *s);
+
 /* ---- what the negotiation says ---- */
 typedef struct roam_stream_format {
     const roam_codec *codec;

@@ -177,6 +177,8 @@ static int fill(roam_ua *ua, roam_account *account, const roam_account_config *c
     account->policy = config->ip_change;
     account->configured_expires = config->expires ? config->expires : 3600;
     account->link = config->link;
+    account->session_expires = config->session_expires;
+    account->session_min_se = config->session_min_se;
     const char *user = config->auth_user && *config->auth_user ? config->auth_user : account->user;
     return credentials_init(&account->credentials, &ua->env, user, config->password, config->auth_realm);
 }

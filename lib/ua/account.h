@@ -67,6 +67,7 @@ struct roam_account {
     roam_ip_change_policy policy;
     uint32_t configured_expires;
     uint32_t link;
+    uint32_t session_expires, session_min_se;
     roam_credentials credentials;
     roam_registration reg;
 };

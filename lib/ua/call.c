@@ -176,6 +176,7 @@ roam_call *call_new(roam_ua *ua, roam_account *account, bool outgoing)
     timer_init(&call->move_timer, on_move_timer, "move");
     timer_init(&call->life_timer, on_life, "good-bye");
     timer_init(&call->leg_timer, call_media_timer, "leg retires");
+    session_timer_init(&call->session_timer, &ua->env, account->session_expires, account->session_min_se, call_session_timer);
     if (map_insert(&ua->call_ids, &call->id_node, id_key(&call->id)) != 0) {
         mem_free(&ua->env.mem, call);
         return NULL;
@@ -195,6 +196,7 @@ static void detach_transactions(roam_call *call)
     if (call->bye)
         client_txn_abandon(call->bye);
     call->invite = call->bye = NULL;
+    session_timer_stop(&call->session_timer);
     call_refresh_stop(call);
     if (call->acked_txn)
         client_txn_abandon(call->acked_txn);
@@ -460,6 +462,7 @@ void call_hangup(roam_call *call, const char *why)
         break;
     }
     move_cancel(&call->move);
+    session_timer_stop(&call->session_timer);
     call->end_reason = why;
     if (call->state == ROAM_CALL_CONFIRMED || call->state == ROAM_CALL_CONNECTING) {
         call_refresh_stop(call);
@@ -597,6 +600,7 @@ static int want_hold(roam_ua *ua, roam_call_id id, bool hold)
     ua_enter(ua, ua_now(ua));
     call->hold_wanted = hold;
     call->refresh_failures = 0;
+    call->refresh_media = REFRESH_MEDIA_ALL;
     call_look(call);
     ua_leave(ua);
     return 0;

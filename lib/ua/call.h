@@ -12,6 +12,7 @@
 #include "sip/dialog.h"
 #include "ua/account.h"
 #include "ua/session.h"
+#include "ua/session_timer.h"
 
 #define CALL_MAX_LEGS 3u
 
@@ -33,6 +34,7 @@ typedef struct roam_call_leg {
     uint32_t rtp_socket, rtcp_socket;
     uint16_t rtp_port, rtcp_port;
     unsigned attempts;
+    uint32_t generation; /* call->leg_generation when it was made */
     bool in_stream;
     bool sent, heard; /* a packet left from it, or came on it */
     roam_time retire_at;
@@ -54,11 +56,19 @@ typedef enum roam_refresh_state {
     REFRESH_REFUSED /* the peer does not want it: nothing more until something else changes */
 } roam_refresh_state;
 
+/* A peer that refuses an offer of ours (488) gets less of it the next time, until another move or wish. */
+typedef enum roam_refresh_media {
+    REFRESH_MEDIA_ALL,    /* all codecs, on the wanted leg */
+    REFRESH_MEDIA_NARROW, /* the codec in use alone: what was agreed but for the address */
+    REFRESH_MEDIA_NONE    /* no new media: the target alone */
+} roam_refresh_media;
+
 /* What the peer was told last: the difference to what is wanted is the reason for a refresh. */
 typedef struct roam_told {
     uint32_t path; /* id of the path whose address stands in the peer's target */
     uint32_t leg;  /* rtp_socket of the leg our last agreed SDP describes */
     bool hold;
+    uint32_t wish; /* call->wish: refreshes asked for although nothing differs */
 } roam_told;
 
 struct roam_call {
@@ -109,7 +119,15 @@ struct roam_call {
     uint32_t refresh_cseq;
     uint32_t unacked_cseq;   /* a re-INVITE given up with its path: its 2xx may wait for an ACK; 0: none */
     roam_client_txn *acked_txn; /* a re-INVITE that has its 2xx, kept for retransmitted ones */
-    bool refresh_forced;     /* roam_handle_ip_change: although nothing differs */
+    uint64_t refresh_target; /* hash of the URI the request that is out was sent to */
+    uint32_t wish;           /* raised where a refresh is wanted although nothing differs: the application says so, or what the peer knows is uncertain */
+    roam_client_txn *target_txn; /* an UPDATE without SDP beside a re-INVITE */
+    roam_refresh_media refresh_media; /* what the peer refused of our offers */
+    bool gone_doubted;       /* a 481 was asked about again after the REGISTER */
+    bool refresh_heard;      /* the peer, not only a proxy, has answered the request that is out provisionally */
+    const char *bye_reason;  /* value of Reason in our BYE (RFC 3326); NULL: none */
+    roam_session_timer session_timer;
+    bool session_held;       /* offline or moving: nothing expires */
     bool refresh_after_registration; /* the edge said 403: after the REGISTER */
     bool update_refused;     /* 405 or 501: never again in this dialog */
     unsigned refresh_failures;
@@ -129,7 +147,7 @@ struct roam_call {
     roam_audio_source *source;
     roam_audio_sink *sink;
     bool stream_started;
-    bool leg_renew;          /* REINIT_MEDIA was asked for: a leg of the same address does not do */
+    uint32_t leg_generation; /* raised where REINIT_MEDIA was asked for: an older leg does not do, be its address the same */
     bool expect_in, expect_out; /* RTP should flow: what "recovered" waits for */
     uint32_t move_leg;       /* the leg in use when the move began */
     roam_timer move_timer;   /* bounds a move that does not come to an end */
@@ -189,6 +207,11 @@ void call_refresh_stop(roam_call *call);
 void call_check_recovered(roam_call *call);
 void call_refresh_set_state(roam_call *call, roam_refresh_state state, const char *why);
 bool call_wants_media_move(const roam_call *call);
+/* The peer's target changed: what is out went to the old one, and is sent again. */
+void call_peer_moved(roam_call *call);
+/* A re-INVITE or an offer of the peer crosses a request of ours. True: ours is given up and theirs is to be accepted, since the peer has moved and ours may never arrive; false: 491. */
+bool call_refresh_yields(roam_call *call, const roam_message *m);
+void call_session_timer(roam_timer *timer);
 
 /* ---- call_media.c ---- */
 /* Keeps a leg on the path that leads to the peer's media; NULL until it is up. */

@@ -34,6 +34,7 @@ static int send_200(roam_call *call, roam_server_txn *txn, roam_call_leg *leg, b
     if (server_txn_request(txn, &request, space) == 0)
         write_headers_copied(&r.w, &request, HEADER_RECORD_ROUTE);
     call_write_identity(call, &r.w, false);
+    session_timer_write_response(&call->session_timer, &r.w);
     write_body(&r.w, sdp.len ? SPAN("application/sdp") : SPAN(""), writer_span(&sdp));
     mem_free(&ua->env.mem, space);
     err = response_send(&r);
@@ -43,6 +44,7 @@ static int send_200(roam_call *call, roam_server_txn *txn, roam_call_leg *leg, b
     if (leg) {
         call->told.leg = leg->rtp_socket;
         call->told.hold = call->hold_wanted;
+        call->told.wish = call->wish; /* where we are and what we want stands in it */
     }
     return 0;
 }
@@ -87,6 +89,20 @@ static void await_ack(roam_call *call, roam_server_txn *txn, uint32_t cseq)
     call->answer_in_ack = call->session.state == OFFER_LOCAL;
     if (accept_start(&call->accept, &call->ua->sip, txn, cseq, on_no_ack, call) != 0)
         session_withdraw(&call->session); /* no memory to wait for the ACK: no answer can come in it */
+}
+
+/* RFC 4028 9: a session interval below ours. True: refused with 422. */
+static bool refuse_interval(roam_call *call, roam_server_txn *txn, const roam_message *m)
+{
+    char header[32];
+    roam_writer w;
+    if (session_timer_take_request(&call->session_timer, m) == 0)
+        return false;
+    writer_init(&w, header, sizeof header - 1);
+    session_timer_write_min_se(&call->session_timer, &w);
+    header[w.len] = '\0';
+    uas_respond(call->ua, txn, 422, header);
+    return true;
 }
 
 /* ---- a new call ---- */
@@ -140,8 +156,11 @@ void call_invited(roam_ua *ua, roam_server_txn *txn, const roam_message *m)
         err = session_take_offer(&call->session, m->body);
         status = err == ROAM_ESYNTAX ? 400 : err == ROAM_EUNSUPPORTED ? 488 : err ? 500 : 0;
     }
-    if (status) {
+    if (!status && refuse_interval(call, txn, m))
+        status = 422;
+    else if (status)
         uas_respond(ua, txn, status, "");
+    if (status) {
         call->state = ROAM_CALL_ENDED; /* the application never heard of it */
         map_remove(&ua->call_ids, &call->id_node);
         map_remove(&ua->call_dialogs, &call->dialog_node);
@@ -251,11 +270,11 @@ static void on_reinvite(roam_call *call, roam_server_txn *txn, const roam_messag
         uas_respond_retry_after(ua, txn);
         return;
     }
-    if (call->session.state != OFFER_STABLE || (call->refresh == REFRESH_SENT && !call->refresh_is_update)) {
+    if ((call->session.state != OFFER_STABLE || (call->refresh == REFRESH_SENT && !call->refresh_is_update)) && !call_refresh_yields(call, m)) {
         uas_respond(ua, txn, 491, "");
         return;
     }
-    if (uas_refuse_body(ua, txn, m))
+    if (uas_refuse_body(ua, txn, m) || refuse_interval(call, txn, m))
         return;
     int err = m->body.len ? session_take_offer(&call->session, m->body) : 0;
     if (err) {
@@ -263,6 +282,7 @@ static void on_reinvite(roam_call *call, roam_server_txn *txn, const roam_messag
         return;
     }
     dialog_target_refresh(&call->dialog, m);
+    call_peer_moved(call);
     call_learn_peer(call, m);
     if (call->session.state == OFFER_REMOTE && call->session.next.remote_rtp.ip.family) { /* the peer may have moved: another route to its media */
         roam_net_dest *dest = net_dest_get(ua, &call->session.next.remote_rtp.ip);
@@ -304,11 +324,11 @@ void call_run_reanswer(roam_call *call)
 static void on_update(roam_call *call, roam_server_txn *txn, const roam_message *m)
 {
     roam_ua *ua = call->ua;
-    if (uas_refuse_body(ua, txn, m))
+    if (uas_refuse_body(ua, txn, m) || refuse_interval(call, txn, m))
         return;
     roam_call_leg *leg = NULL;
     if (m->body.len) { /* RFC 3311 5.2 */
-        if (call->session.state == OFFER_LOCAL) {
+        if (call->session.state == OFFER_LOCAL && !call_refresh_yields(call, m)) {
             uas_respond(ua, txn, 491, "");
             return;
         }
@@ -326,6 +346,7 @@ static void on_update(roam_call *call, roam_server_txn *txn, const roam_message 
         }
     }
     dialog_target_refresh(&call->dialog, m);
+    call_peer_moved(call);
     call_learn_peer(call, m);
     roam_flow *flow = call->flow;
     if (!flow) /* no path of our own yet: the one the request came by */

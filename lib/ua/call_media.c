@@ -156,6 +156,11 @@ static void opened(roam_call *call, roam_call_leg *leg, uint32_t socket, int err
         return;
     }
     if (leg->state == LEG_OPENING_RTP && socket == leg->rtp_socket) {
+        if (local->port == UINT16_MAX) { /* no place for RTCP above it */
+            socket_close(call, leg, RTP);
+            try_next_port(call, leg, ROAM_EBUSY);
+            return;
+        }
         leg->rtp_port = local->port;
         leg_set_state(call, leg, LEG_OPENING_RTCP, "rtp open");
         ask(call, leg, RTCP, (uint16_t)(local->port + 1));
@@ -365,16 +370,16 @@ roam_call_leg *call_keep_leg(roam_call *call)
     for (size_t i = 0; i < CALL_MAX_LEGS; i++) {
         roam_call_leg *leg = &call->legs[i];
         bool same = leg->state != LEG_NONE && leg->state != LEG_RETIRING && roam_ip_equal(&leg->ip, &source);
-        if (!same || (call->leg_renew && leg->rtp_socket == call->told.leg))
+        if (!same || leg->generation != call->leg_generation)
             continue;
         if (leg->state == LEG_FAILED)
             return NULL;
         return leg->state == LEG_UP ? leg : NULL;
     }
     /* A path that is left and taken again: its leg was retiring only. */
-    for (size_t i = 0; i < CALL_MAX_LEGS && !call->leg_renew; i++) {
+    for (size_t i = 0; i < CALL_MAX_LEGS; i++) {
         roam_call_leg *leg = &call->legs[i];
-        if (leg->state == LEG_RETIRING && roam_ip_equal(&leg->ip, &source)) {
+        if (leg->state == LEG_RETIRING && leg->generation == call->leg_generation && roam_ip_equal(&leg->ip, &source)) {
             leg_set_state(call, leg, LEG_UP, "wanted again");
             return leg;
         }
@@ -382,8 +387,9 @@ roam_call_leg *call_keep_leg(roam_call *call)
     roam_call_leg *leg = free_slot(call);
     if (!leg)
         return NULL;
-    *leg = (roam_call_leg){.ip = source, .link = link};
-    open_rtp(call, leg, told && !call->leg_renew ? told->rtp_port : next_port(ua)); /* a known port is one surprise less for firewalls */
+    bool renewed = told && told->generation != call->leg_generation;
+    *leg = (roam_call_leg){.ip = source, .link = link, .generation = call->leg_generation};
+    open_rtp(call, leg, told && !renewed ? told->rtp_port : next_port(ua)); /* a known port is one surprise less for firewalls */
     return NULL;
 }
 
@@ -427,7 +433,6 @@ void call_leg_told(roam_call *call, uint32_t rtp_socket)
     if (!leg || !call->stream)
         return;
     attach(call, leg);
-    call->leg_renew = false;
     if (stream_sending_leg(call->stream) != rtp_socket)
         stream_send_from(call->stream, rtp_socket);
     for (size_t i = 0; i < CALL_MAX_LEGS; i++) {

@@ -35,12 +35,14 @@ static void on_bye(void *user, roam_client_txn *txn, roam_client_event event, co
 }
 
 static roam_client_txn *send_bye(roam_ua *ua, roam_account *account, roam_auth_attempt *attempt, roam_dialog *d, roam_flow *flow,
-                                 roam_client_fn *fn, void *user)
+                                 const char *reason, roam_client_fn *fn, void *user)
 {
     roam_request r;
     dialog_request_begin(d, &ua->sip, &r, flow, METHOD_BYE, 0);
     if (account)
         credentials_write(&account->credentials, attempt, AUTH_REQUEST, &r.w, SPAN("BYE"), span_of(d->remote_target));
+    if (reason)
+        write_header(&r.w, HEADER_REASON, span_of(reason));
     write_agent_headers(ua, &r.w, true);
     write_body(&r.w, SPAN(""), SPAN(""));
     return request_send(&r, fn, user);
@@ -54,7 +56,7 @@ void call_run_disconnecting(roam_call *call)
         call->cancel_path = call->flow->path->id;
     }
     if (answered && !call->bye && !accept_waiting(&call->accept)) {
-        call->bye = send_bye(call->ua, call->account, &call->attempt, &call->dialog, call->flow, on_bye, call);
+        call->bye = send_bye(call->ua, call->account, &call->attempt, &call->dialog, call->flow, call->bye_reason, on_bye, call);
         if (!call->bye)
             call_end(call, ROAM_ENOMEM, "no memory for a BYE");
     }
@@ -140,7 +142,7 @@ void call_stray_answer(roam_ua *ua, roam_flow *flow, const roam_message *respons
         d.local_cseq = cseq.number;
         if (dialog_on_response(&d, response) == 0) {
             ack_send(&ack, &d, &ua->sip, flow, cseq.number, SPAN(""), SPAN(""));
-            send_bye(ua, account, &attempt, &d, flow, on_nothing, NULL);
+            send_bye(ua, account, &attempt, &d, flow, NULL, on_nothing, NULL);
         }
     } else {
         mem_free(mem, own_id);
@@ -196,6 +198,7 @@ static int send_invite(roam_call *call, const roam_call_leg *leg)
     roam_request r;
     dialog_request_begin(&call->dialog, &ua->sip, &r, call->flow, METHOD_INVITE, 0);
     call_write_identity(call, &r.w, true);
+    session_timer_write_request(&call->session_timer, &r.w);
     if (call->replaces)
         write_header(&r.w, HEADER_REPLACES, span_of(call->replaces));
     if (call->referred_by)
@@ -210,7 +213,7 @@ static int send_invite(roam_call *call, const roam_call_leg *leg)
     call->invite_cseq = call->dialog.local_cseq;
     env_cancel(&ua->env, &call->life_timer);
     call->early_answer = false;
-    call->telling = (roam_told){call->flow->path->id, leg->rtp_socket, call->hold_wanted};
+    call->telling = (roam_told){call->flow->path->id, leg->rtp_socket, call->hold_wanted, call->wish};
     move_sent(&call->move);
     return 0;
 }
@@ -316,6 +319,7 @@ static void on_answer(roam_call *call, const roam_message *response)
     call->end_reason = NULL;
     call->told = call->telling;
     call->attempt = (roam_auth_attempt){0};
+    session_timer_take_response(&call->session_timer, response);
     call_set_state(call, ROAM_CALL_CONFIRMED, response->status, "answered");
     if (err) {
         session_withdraw(&call->session);
@@ -369,6 +373,10 @@ static void on_invite(void *user, roam_client_txn *txn, roam_client_event event,
             call_look(call);
             return;
         }
+    }
+    if (code == 422 && event == CLIENT_RESPONSE && session_timer_too_small(&call->session_timer, response)) { /* RFC 4028 7.3: the same call again */
+        call_look(call);
+        return;
     }
     call_end(call, (int)code, event == CLIENT_TIMEOUT ? "nobody answered" : event == CLIENT_FAILED ? "could not be sent" : status_text(code));
 }

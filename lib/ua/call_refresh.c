@@ -1,4 +1,4 @@
-/* Our refreshes of a dialog: hold, resume, and a move. What the peer was told last (call->told) is compared with what is wanted;
+/* Our refreshes of a dialog: hold, resume, a move, the session timer. What the peer was told last (call->told) is compared with what is wanted;
  * a difference is sent, as soon as nothing else of offer and answer is under way. */
 #include "ua/call.h"
 
@@ -8,6 +8,8 @@
 #define RETRY_FIRST ROAM_MS(500)
 #define RETRY_LAST ROAM_SECONDS(8)
 #define RECENT ROAM_SECONDS(2) /* "was flowing before the move" */
+#define AFTER_REGISTER_LIMIT ROAM_SECONDS(5) /* an edge that wants the REGISTER first is asked again by then anyway */
+#define PATIENCE 3u /* retries of a refresh that no move asked for */
 
 void call_refresh_set_state(roam_call *call, roam_refresh_state state, const char *why)
 {
@@ -37,13 +39,17 @@ void call_move_begin(roam_call *call, const roam_addr *local, bool old_alive, co
     bool again = move_active(&call->move);
     bool expect_in = again && call->expect_in, expect_out = again && call->expect_out;
     move_begin(&call->move, local, old_alive, why);
-    if (!again)
-        call->move_leg = call->told.leg;
+    call->move_leg = call->told.leg;
+    for (size_t i = 0; i < CALL_MAX_LEGS; i++) /* what an earlier visit heard says nothing about this one */
+        call->legs[i].sent = call->legs[i].heard = false;
     if (call->stream) {
         roam_media_stats stats;
         stream_stats(call->stream, &stats);
-        if (!again)
+        stream_legs_anew(call->stream);
+        if (!again) {
             call->move.lost_before = stats.packets_lost;
+            call->move.peer_lost_before = stats.peer_lost;
+        }
         /* What flowed a moment ago should flow again; a peer that was silent cannot be waited for. */
         expect_in |= stats.last_received && ua_now(ua) - stats.last_received < RECENT;
         expect_out |= stats.last_sent && ua_now(ua) - stats.last_sent < RECENT;
@@ -55,17 +61,42 @@ void call_move_begin(roam_call *call, const roam_addr *local, bool old_alive, co
     if (call->refresh == REFRESH_WAIT || call->refresh == REFRESH_REFUSED)
         call_refresh_set_state(call, REFRESH_IDLE, "path changed");
     call->refresh_failures = 0;
-    call_media_progress(call); /* media is never late: a second change may find it on its leg already */
+    call->refresh_media = REFRESH_MEDIA_ALL;
+    call->gone_doubted = false;
 }
 
-static bool differs(const roam_call *call, const roam_call_leg *wanted)
+/* ---- what is wanted, and what is ---- */
+
+enum {
+    WANT_TARGET = 1,  /* the peer has another address of ours for requests */
+    WANT_MEDIA = 2,   /* ... for packets */
+    WANT_HOLD = 4,
+    WANT_WISH = 8,    /* nothing is known to differ: asked for, or uncertain */
+    WANT_SESSION = 16 /* the session timer */
+};
+
+static bool leg_alive(roam_call *call, uint32_t rtp_socket)
+{
+    const roam_call_leg *leg = call_leg_by_rtp(call, rtp_socket);
+    return leg && (leg->state == LEG_UP || leg->state == LEG_RETIRING);
+}
+
+static unsigned wants(roam_call *call, const roam_call_leg *wanted)
 {
     uint32_t flags = call->account->policy.reinvite_flags;
-    if (call->refresh_forced || call->hold_wanted != call->told.hold)
-        return true;
+    unsigned w = 0;
+    if (call->hold_wanted != call->told.hold)
+        w |= WANT_HOLD;
+    if (call->wish != call->told.wish)
+        w |= WANT_WISH;
     if (call->flow && flags && call->told.path != call->flow->path->id)
-        return true;
-    return wanted && call_wants_media_move(call) && wanted->rtp_socket != call->told.leg;
+        w |= WANT_TARGET;
+    bool media = call_wants_media_move(call) || (flags && !(flags & ROAM_REINVITE_NO_SDP_OFFER) && !leg_alive(call, call->told.leg));
+    if (wanted && media && call->refresh_media != REFRESH_MEDIA_NONE && wanted->rtp_socket != call->told.leg)
+        w |= WANT_MEDIA;
+    if (session_timer_due(&call->session_timer) == SESSION_REFRESH_DUE)
+        w |= WANT_SESSION;
+    return w;
 }
 
 void call_check_recovered(roam_call *call)
@@ -79,7 +110,7 @@ void call_check_recovered(roam_call *call)
         return;
     }
     roam_call_leg *wanted = call_keep_leg(call);
-    if ((!wanted && call->session.agreed.active) || differs(call, wanted))
+    if ((!wanted && call->session.agreed.active) || (wants(call, wanted) & ~(unsigned)WANT_SESSION))
         return;
     /* Told by our refresh, or by our answer to the peer's: either way the peer knows. */
     move_answered(move, 200);
@@ -95,6 +126,8 @@ void call_check_recovered(roam_call *call)
         move->report.lost_in = stats.packets_lost > move->lost_before ? stats.packets_lost - move->lost_before : 0;
         bool gap = media_moved && stats.last_received >= move->began && call->expect_in;
         move->report.gap_in_ms = gap ? stats.last_gap_ms : 0;
+        if (stats.peer_reported > move->began) /* its report tells of packets of this change */
+            move->report.lost_out = stats.peer_lost > move->peer_lost_before ? stats.peer_lost - move->peer_lost_before : 0;
     }
     env_cancel(&call->ua->env, &call->move_timer);
     move_recovered(move);
@@ -110,8 +143,9 @@ void call_force_refresh(roam_call *call, const char *why)
     roam_addr local = call->flow ? call->flow->path->local : (roam_addr){0};
     call_move_begin(call, call->flow ? &local : NULL, true, why);
     call_set_link(call, call->flow ? ROAM_LINK_MOVING : ROAM_LINK_RECONNECTING, why);
-    call->refresh_forced = true;
-    call->leg_renew = call_wants_media_move(call);
+    call->wish++;
+    if (call_wants_media_move(call))
+        call->leg_generation++;
     call_look(call);
 }
 
@@ -122,6 +156,9 @@ void call_refresh_stop(roam_call *call)
     if (call->refresh_txn)
         client_txn_abandon(call->refresh_txn);
     call->refresh_txn = NULL;
+    if (call->target_txn)
+        client_txn_abandon(call->target_txn);
+    call->target_txn = NULL;
     if (call->refresh_has_offer)
         session_withdraw(&call->session);
     if (call->stream)
@@ -131,18 +168,59 @@ void call_refresh_stop(roam_call *call)
         call_refresh_set_state(call, REFRESH_IDLE, "given up");
 }
 
+/* The peer may have taken it or not: its 2xx may wait for an ACK, and what it knows of us is uncertain. */
+static void give_up(roam_call *call)
+{
+    if (call->refresh != REFRESH_SENT)
+        return;
+    if (!call->refresh_is_update)
+        call->unacked_cseq = call->refresh_cseq;
+    call->wish++;
+    call_refresh_stop(call);
+    call->refresh_attempt = (roam_auth_attempt){0};
+}
+
 void call_refresh_path_lost(roam_call *call)
 {
-    if (call->refresh == REFRESH_SENT) {
-        if (!call->refresh_is_update)
-            call->unacked_cseq = call->refresh_cseq;
-        call_refresh_stop(call);
-    }
+    give_up(call);
     if (call->bye) {
         client_txn_abandon(call->bye);
         call->bye = NULL;
     }
     call->refresh_attempt = (roam_auth_attempt){0};
+}
+
+/* ---- the peer moves too ---- */
+
+static uint64_t target_hash(const roam_call *call)
+{
+    return roam_siphash(call->ua->env.hash_seed, span_of(call->dialog.remote_target));
+}
+
+void call_peer_moved(roam_call *call)
+{
+    if (call->refresh != REFRESH_SENT || call->refresh_heard || call->refresh_target == target_hash(call))
+        return;
+    move_retry(&call->move, 0);
+    give_up(call);
+    call_look(call);
+}
+
+bool call_refresh_yields(roam_call *call, const roam_message *m)
+{
+    roam_name_addr contact;
+    if (call->refresh != REFRESH_SENT || call->refresh_heard || name_addr_parse(message_value(m, HEADER_CONTACT), &contact) != 0 ||
+        span_eq(contact.uri_text, span_of(call->dialog.remote_target)) || !call->dialog.remote_tag)
+        return false;
+    /* The peer is somewhere else now. What we sent went to where it was, and its answer may never come. Both sides see the same thing, perhaps at the same time: the
+     * tags decide whose request stands. */
+    if (strcmp(call->dialog.local_tag, call->dialog.remote_tag) < 0) {
+        give_up(call);
+        return true;
+    }
+    dialog_target_refresh(&call->dialog, m); /* refused with 491, but true all the same: ours goes there */
+    call_peer_moved(call);
+    return false;
 }
 
 /* ---- sending ---- */
@@ -162,38 +240,91 @@ static void ack_the_unknown(roam_call *call)
     call->unacked_cseq = 0;
 }
 
-static int send_refresh(roam_call *call, roam_call_leg *leg, bool update)
+static bool can_update(const roam_call *call)
 {
-    roam_ua *ua = call->ua;
+    return call->peer_update && !call->update_refused;
+}
+
+typedef enum refresh_plan {
+    PLAN_NOTHING,
+    PLAN_TARGET,   /* UPDATE without SDP */
+    PLAN_UPDATE,   /* UPDATE with an offer */
+    PLAN_REINVITE, /* re-INVITE with an offer */
+    PLAN_REPEAT    /* re-INVITE that offers what is agreed already, word for word */
+} refresh_plan;
+
+static roam_client_txn *send_request(roam_call *call, roam_method method, roam_span sdp, roam_client_fn *fn)
+{
+    roam_request r;
+    dialog_request_begin(&call->dialog, &call->ua->sip, &r, call->flow, method, 0);
+    call_write_identity(call, &r.w, true);
+    session_timer_write_request(&call->session_timer, &r.w);
+    credentials_write(&call->account->credentials, &call->refresh_attempt, AUTH_REQUEST, &r.w, span_of(method_text(method)), span_of(call->dialog.remote_target));
+    write_body(&r.w, sdp.len ? SPAN("application/sdp") : SPAN(""), sdp);
+    return request_send(&r, fn, call);
+}
+
+static void on_target(void *user, roam_client_txn *txn, roam_client_event event, const roam_message *response)
+{
+    roam_call *call = user;
+    if (txn != call->target_txn || (event == CLIENT_RESPONSE && response->status < 200))
+        return;
+    call->target_txn = NULL;
+    client_txn_abandon(txn);
+    if (event == CLIENT_RESPONSE && (response->status == 405 || response->status == 501))
+        call->update_refused = true;
+    /* Everything else is said better by the answer to the re-INVITE behind it. */
+}
+
+static int write_offer(roam_call *call, refresh_plan plan, const roam_call_leg *leg, roam_writer *sdp)
+{
+    roam_session_local local;
+    if (plan == PLAN_REPEAT)
+        return session_repeat(&call->session, sdp);
+    call_local_of(leg, &local);
+    call->session.narrow = call->refresh_media == REFRESH_MEDIA_NARROW;
+    return session_offer(&call->session, sdp, &local, call->hold_wanted);
+}
+
+static int send_refresh(roam_call *call, refresh_plan plan, roam_call_leg *leg)
+{
     char body[BODY_MAX];
     roam_writer sdp;
-    roam_session_local local;
+    bool update = plan == PLAN_TARGET || plan == PLAN_UPDATE, offer = plan != PLAN_TARGET;
+    bool new_media = plan == PLAN_UPDATE || plan == PLAN_REINVITE;
     writer_init(&sdp, body, sizeof body);
-    if (leg) {
-        call_local_of(leg, &local);
-        int err = session_offer(&call->session, &sdp, &local, call->hold_wanted);
-        if (err)
-            return err;
-    }
+    int err = offer ? write_offer(call, plan, leg, &sdp) : 0;
+    if (err)
+        return err;
+    bool doubt = call->unacked_cseq != 0;
     ack_the_unknown(call);
-    roam_method method = update ? METHOD_UPDATE : METHOD_INVITE;
-    roam_request r;
-    dialog_request_begin(&call->dialog, &ua->sip, &r, call->flow, method, 0);
-    call_write_identity(call, &r.w, true);
-    credentials_write(&call->account->credentials, &call->refresh_attempt, AUTH_REQUEST, &r.w, span_of(method_text(method)), span_of(call->dialog.remote_target));
-    write_body(&r.w, leg ? SPAN("application/sdp") : SPAN(""), writer_span(&sdp));
-    roam_client_txn *txn = request_send(&r, on_refresh, call);
+    if (plan == PLAN_REINVITE && doubt && can_update(call) && !call->target_txn)
+        /* A re-INVITE of ours may still be under way there, and the next one be refused because of it (RFC 3261 14.2). An UPDATE without offer is taken
+         * at any time (RFC 3311 5.1): the peer knows where we are, be the media later. */
+        call->target_txn = send_request(call, METHOD_UPDATE, SPAN(""), on_target);
+    roam_client_txn *txn = send_request(call, update ? METHOD_UPDATE : METHOD_INVITE, writer_span(&sdp), on_refresh);
     if (!txn) {
         session_withdraw(&call->session);
         return ROAM_ENOMEM;
     }
     call->refresh_txn = txn;
     call->refresh_is_update = update;
-    call->refresh_has_offer = leg != NULL;
+    call->refresh_has_offer = offer;
+    call->refresh_heard = false;
     call->refresh_cseq = call->dialog.local_cseq;
-    call->telling = (roam_told){call->flow->path->id, leg ? leg->rtp_socket : call->told.leg, leg ? call->hold_wanted : call->told.hold};
-    call_refresh_set_state(call, REFRESH_SENT, update ? "UPDATE" : "re-INVITE");
-    if (leg && call->stream) /* the old leg, where it still works, goes on; nobody knows when the peer will have read this */
+    call->refresh_target = target_hash(call);
+    call->telling = call->told;
+    call->telling.path = call->flow->path->id;
+    if (new_media) {
+        call->telling.leg = leg->rtp_socket;
+        call->telling.hold = call->hold_wanted;
+    }
+    /* A wish for new media is not fulfilled by the target alone. */
+    if (new_media || !call_wants_media_move(call) || call->refresh_media == REFRESH_MEDIA_NONE)
+        call->telling.wish = call->wish;
+    static const char *const text[] = {"", "UPDATE without SDP", "UPDATE", "re-INVITE", "re-INVITE that repeats"};
+    call_refresh_set_state(call, REFRESH_SENT, text[plan]);
+    if (new_media && call->stream) /* the old leg, where it still works, goes on; nobody knows when the peer will have read this */
         stream_double_on(call->stream, leg->rtp_socket);
     move_sent(&call->move);
     return 0;
@@ -207,9 +338,70 @@ static void wait_and_retry(roam_call *call, roam_time delay, int status, const c
     env_arm(&call->ua->env, &call->refresh_timer, delay);
 }
 
+/* Without a new description: UPDATE, or where the peer has none a re-INVITE that repeats the old one, if the leg it describes still is. */
+static refresh_plan plan_target(roam_call *call)
+{
+    if (can_update(call))
+        return PLAN_TARGET;
+    bool silent = !call->session.agreed.active;
+    return call->session.state == OFFER_STABLE && call->session.said.text && (silent || leg_alive(call, call->told.leg)) ? PLAN_REPEAT : PLAN_NOTHING;
+}
+
+static refresh_plan make_plan(roam_call *call, unsigned w, const roam_call_leg *wanted)
+{
+    const roam_ip_change_policy *policy = &call->account->policy;
+    if (!w)
+        return PLAN_NOTHING;
+    if (call->state == ROAM_CALL_CONNECTING || accept_waiting(&call->accept) || call->uas || call->session.state != OFFER_STABLE)
+        /* No new offer now: our 2xx waits for its ACK, or the peer's request for our leg. The peer may learn where its ACK has to go (handover.md). */
+        return (w & WANT_TARGET) && can_update(call) ? PLAN_TARGET : PLAN_NOTHING;
+    if (w == WANT_SESSION)
+        return plan_target(call) != PLAN_NOTHING ? plan_target(call) : wanted ? PLAN_REINVITE : PLAN_NOTHING;
+    if (!(w & WANT_HOLD)) {
+        if (call->refresh_media == REFRESH_MEDIA_NONE)
+            return plan_target(call);
+        if ((policy->reinvite_flags & ROAM_REINVITE_NO_SDP_OFFER) && plan_target(call) != PLAN_NOTHING)
+            return plan_target(call);
+        if (!wanted && (w & WANT_TARGET) && call_leg_failed(call)) /* the system refuses a socket: it is asked again, the media follows */
+            return plan_target(call);
+    }
+    if (!wanted)
+        return PLAN_NOTHING; /* it is being opened */
+    return policy->use_update && can_update(call) ? PLAN_UPDATE : PLAN_REINVITE;
+}
+
+/* RFC 4028 10. While there is no path, or a move is under way, nothing expires: the refresh on the new path tells how things are. */
+static void run_session(roam_call *call)
+{
+    bool held = move_active(&call->move) || call->state != ROAM_CALL_CONFIRMED;
+    if (!held && call->session_held)
+        session_timer_resume(&call->session_timer);
+    call->session_held = held;
+    if (held)
+        return;
+    roam_session_due due = session_timer_due(&call->session_timer);
+    if (due == SESSION_EXPIRED) {
+        session_timer_stop(&call->session_timer);
+        call->last_status = 408;
+        call->bye_reason = "SIP;cause=408;text=\"Session expired\"";
+        call_hangup(call, "the session expired: nobody refreshed it");
+    } else if (due == SESSION_REFRESH_DUE && call->refresh == REFRESH_REFUSED) {
+        call_refresh_set_state(call, REFRESH_IDLE, "session refresh due");
+    }
+}
+
+void call_session_timer(roam_timer *timer)
+{
+    roam_call *call = container_of(timer, roam_call, session_timer.timer);
+    session_timer_fired(&call->session_timer);
+    call_look(call);
+}
+
 void call_run_refresh(roam_call *call)
 {
-    bool connecting = call->state == ROAM_CALL_CONNECTING;
+    run_session(call);
+    if (call->state != ROAM_CALL_CONFIRMED && call->state != ROAM_CALL_CONNECTING)
+        return;
     if (call->refresh == REFRESH_WAIT && call->refresh_after_registration && call->account->reg.bound &&
         call->account->reg.state == ROAM_REGISTRATION_REGISTERED) {
         call->refresh_after_registration = false;
@@ -217,33 +409,11 @@ void call_run_refresh(roam_call *call)
     }
     if (call->refresh == REFRESH_REFUSED && call->hold_wanted != call->told.hold && call->refresh_failures == 0)
         call_refresh_set_state(call, REFRESH_IDLE, "another wish");
-    if (call->refresh != REFRESH_IDLE || call->uas || call->account->policy.hangup_calls)
-        if (call->refresh != REFRESH_IDLE || call->uas)
-            return;
+    if (call->refresh != REFRESH_IDLE)
+        return;
     roam_call_leg *wanted = call_keep_leg(call);
-    if (!differs(call, wanted))
-        return;
-    bool can_update = call->peer_update && !call->update_refused;
-    if (connecting || accept_waiting(&call->accept)) {
-        /* Our 2xx is not acknowledged: no new offer, but the peer may learn where its ACK has to go (handover.md). */
-        if (can_update && call->told.path != call->flow->path->id && call->session.state == OFFER_STABLE)
-            if (send_refresh(call, NULL, true) != 0)
-                wait_and_retry(call, RETRY_FIRST, ROAM_ENOMEM, "could not be sent");
-        return;
-    }
-    if (call->session.state != OFFER_STABLE) {
-        return;
-    }
-    uint32_t flags = call->account->policy.reinvite_flags;
-    bool only_target = (flags & ROAM_REINVITE_NO_SDP_OFFER) && can_update && call->hold_wanted == call->told.hold;
-    roam_call_leg *leg = NULL;
-    if (!only_target) {
-        leg = wanted ? wanted : NULL;
-        if (!leg)
-            return; /* it is being opened */
-    }
-    bool update = only_target || (call->account->policy.use_update && can_update);
-    if (send_refresh(call, leg, update) != 0)
+    refresh_plan plan = make_plan(call, wants(call, wanted), wanted);
+    if (plan != PLAN_NOTHING && send_refresh(call, plan, wanted) != 0)
         wait_and_retry(call, RETRY_FIRST, ROAM_ENOMEM, "could not be sent");
 }
 
@@ -265,6 +435,7 @@ static void on_success(roam_call *call, roam_client_txn *txn, const roam_message
     dialog_target_refresh(&call->dialog, response);
     credentials_info(&call->account->credentials, AUTH_REQUEST, response);
     call_learn_peer(call, response);
+    session_timer_take_response(&call->session_timer, response);
     if (!call->refresh_is_update) {
         ack_send(&call->ack, &call->dialog, &ua->sip, call->flow ? call->flow : client_txn_flow(txn), call->refresh_cseq, SPAN(""), SPAN(""));
         if (call->acked_txn)
@@ -280,7 +451,6 @@ static void on_success(roam_call *call, roam_client_txn *txn, const roam_message
     bool offered = call->refresh_has_offer;
     call->told = call->telling;
     call->refresh_has_offer = false;
-    call->refresh_forced = false;
     call->refresh_failures = 0;
     call->refresh_attempt = (roam_auth_attempt){0};
     call_refresh_set_state(call, REFRESH_IDLE, "accepted");
@@ -300,6 +470,8 @@ static void on_success(roam_call *call, roam_client_txn *txn, const roam_message
         if (offered) /* asked again it would say the same, once a round trip */
             refused(call, response->status, "accepted without an answer to our offer");
     }
+    if (call->refresh_media == REFRESH_MEDIA_NONE && move_active(&call->move))
+        refused(call, 488, "the peer refuses media on the new path; it knows our new address");
     call_report_hold(call);
 }
 
@@ -308,7 +480,9 @@ static void refused(roam_call *call, int code, const char *why)
     bool for_hold = call->hold_wanted != call->told.hold;
     if (for_hold && !move_active(&call->move))
         call->hold_wanted = call->told.hold;
-    call->refresh_forced = false;
+    call->told.wish = call->wish;
+    if (session_timer_due(&call->session_timer) == SESSION_REFRESH_DUE)
+        session_timer_refused(&call->session_timer);
     call->last_status = code;
     call->refresh_failures++;
     call_refresh_set_state(call, REFRESH_REFUSED, why);
@@ -320,57 +494,134 @@ static void refused(roam_call *call, int code, const char *why)
     call_report_hold(call);
 }
 
+/* What a failure means (docs/handover.md has the same table with the reasons). */
+typedef enum refresh_meaning {
+    MEANS_NO,           /* refused for good: everything stays as it was */
+    MEANS_CHALLENGE,    /* answered once per fresh nonce */
+    MEANS_UNREGISTERED, /* an edge that wants the REGISTER first */
+    MEANS_GONE,         /* the dialog is unknown: there, or at an edge that has not seen our REGISTER */
+    MEANS_NO_UPDATE,
+    MEANS_INTERVAL,     /* our Session-Expires is too short */
+    MEANS_MEDIA,        /* the offer is refused */
+    MEANS_GLARE,
+    MEANS_LATER
+} refresh_meaning;
+
+static refresh_meaning meaning_of(unsigned code)
+{
+    static const struct {
+        unsigned code;
+        refresh_meaning meaning;
+    } table[] = {{401, MEANS_CHALLENGE}, {403, MEANS_UNREGISTERED}, {404, MEANS_UNREGISTERED}, {405, MEANS_NO_UPDATE}, {407, MEANS_CHALLENGE}, {408, MEANS_LATER},
+                 {415, MEANS_MEDIA},     {422, MEANS_INTERVAL},     {430, MEANS_LATER},        {480, MEANS_LATER},     {481, MEANS_GONE},      {488, MEANS_MEDIA},
+                 {491, MEANS_GLARE},     {501, MEANS_NO_UPDATE},    {505, MEANS_NO},           {513, MEANS_NO},        {606, MEANS_MEDIA}};
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++)
+        if (table[i].code == code)
+            return table[i].meaning;
+    return code >= 500 && code < 600 ? MEANS_LATER : MEANS_NO;
+}
+
+static void again(roam_call *call, unsigned code, const char *why)
+{
+    move_retry(&call->move, (int)code);
+    call_refresh_set_state(call, REFRESH_IDLE, why);
+}
+
+static void after_register(roam_call *call, unsigned code, const char *why)
+{
+    call->refresh_after_registration = !call->account->reg.bound;
+    roam_time delay = retry_delay(call);
+    wait_and_retry(call, call->refresh_after_registration ? AFTER_REGISTER_LIMIT : delay, (int)code, why);
+}
+
+/* 488 and its like: less is offered, at last nothing new. False: that is refused as well, or impossible. */
+static bool offer_less(roam_call *call)
+{
+    bool for_hold = call->hold_wanted != call->told.hold;
+    if (!call->refresh_has_offer || for_hold || call->refresh_media == REFRESH_MEDIA_NONE)
+        return false;
+    bool more = call->session.codecs[1] && call->session.agreed.active;
+    call->refresh_media = call->refresh_media == REFRESH_MEDIA_ALL && more ? REFRESH_MEDIA_NARROW : REFRESH_MEDIA_NONE;
+    return call->refresh_media == REFRESH_MEDIA_NARROW || plan_target(call) != PLAN_NOTHING;
+}
+
+static bool take_meaning(roam_call *call, unsigned code, const roam_message *response)
+{
+    roam_env *env = &call->ua->env;
+    const bool registers = move_active(&call->move) && call->account->registrar;
+    switch (meaning_of(code)) {
+    case MEANS_CHALLENGE:
+        if (!response || credentials_challenged(&call->account->credentials, &call->refresh_attempt, AUTH_REQUEST, response) != AUTH_RETRY)
+            return false;
+        again(call, code, "challenged");
+        return true;
+    case MEANS_UNREGISTERED:
+        if (!registers || call->refresh_failures >= PATIENCE)
+            return false;
+        after_register(call, code, "again after the REGISTER");
+        return true;
+    case MEANS_GONE:
+        if (registers && !call->account->reg.bound && call->dialog.nroutes && !call->gone_doubted) {
+            call->gone_doubted = true; /* a hop on the way may have said it: one that knows us again after the REGISTER */
+            after_register(call, code, "asked again after the REGISTER");
+            return true;
+        }
+        move_failed(&call->move, 0, 481, "ended while away");
+        call_end(call, 481, "the peer no longer knows the call: ended while away");
+        return true;
+    case MEANS_NO_UPDATE:
+        if (!call->refresh_is_update)
+            return false;
+        call->update_refused = true;
+        again(call, code, "no UPDATE here: re-INVITE");
+        return true;
+    case MEANS_INTERVAL:
+        if (!session_timer_too_small(&call->session_timer, response))
+            return false;
+        again(call, code, "a longer session interval is wanted");
+        return true;
+    case MEANS_MEDIA:
+        if (!offer_less(call))
+            return false;
+        again(call, code, call->refresh_media == REFRESH_MEDIA_NONE ? "the target alone" : "the codec in use alone");
+        return true;
+    case MEANS_GLARE: { /* RFC 3261 14.1 */
+        uint32_t units = call->dialog.caller ? 210 + random_below(&env->random, 191) : random_below(&env->random, 201);
+        wait_and_retry(call, ROAM_MS(10) * units, 491, "glare");
+        return true;
+    }
+    case MEANS_LATER:
+    case MEANS_NO:
+        break;
+    }
+    return false;
+}
+
 static void on_failure(roam_call *call, unsigned code, const roam_message *response, const char *why)
 {
     roam_env *env = &call->ua->env;
     uint32_t seconds = 0;
+    if (take_meaning(call, code, response))
+        return;
     bool retry_after = response && message_seconds(response, HEADER_RETRY_AFTER, &seconds);
-    switch (code) {
-    case 401:
-    case 407:
-        if (credentials_challenged(&call->account->credentials, &call->refresh_attempt, AUTH_REQUEST, response) == AUTH_RETRY) {
-            move_retry(&call->move, (int)code);
-            call_refresh_set_state(call, REFRESH_IDLE, "challenged");
-        } else {
-            refused(call, (int)code, "credentials refused");
-        }
-        return;
-    case 481: /* the peer ended it meanwhile */
-        move_failed(&call->move, 0, 481, "ended while away");
-        call_end(call, 481, "the peer no longer knows the call: ended while away");
-        return;
-    case 491: { /* RFC 3261 14.1 */
-        uint32_t units = call->dialog.caller ? 210 + random_below(&env->random, 191) : random_below(&env->random, 201);
-        wait_and_retry(call, ROAM_MS(10) * units, 491, "glare");
-        return;
-    }
-    case 405:
-    case 501:
-        if (call->refresh_is_update) {
-            call->update_refused = true;
-            move_retry(&call->move, (int)code);
-            call_refresh_set_state(call, REFRESH_IDLE, "no UPDATE here: re-INVITE");
-            return;
-        }
-        break;
-    case 403:
-    case 404:
-        if (move_active(&call->move) && call->account->registrar && call->refresh_failures < 3) { /* an edge that wants the registration first */
-            call->refresh_after_registration = !call->account->reg.bound;
-            wait_and_retry(call, call->refresh_after_registration ? ROAM_SECONDS(5) : retry_delay(call), (int)code, "again after the REGISTER");
-            call->refresh_failures++;
-            return;
-        }
-        break;
-    default:
-        break;
-    }
-    bool for_now = code == 408 || code == 480 || code == 500 || code == 502 || code == 503 || code == 504 || retry_after;
-    bool may_wait = move_active(&call->move) || call->refresh_failures < 3;
+    bool for_now = meaning_of(code) == MEANS_LATER || retry_after;
+    bool may_wait = move_active(&call->move) || call->refresh_failures < PATIENCE || session_timer_due(&call->session_timer) == SESSION_REFRESH_DUE;
+    if (seconds > ROAM_MAX_RETRY_AFTER)
+        seconds = ROAM_MAX_RETRY_AFTER;
     if (for_now && may_wait)
         wait_and_retry(call, retry_after ? ROAM_SECONDS(seconds) + ROAM_MS(random_below(&env->random, 100)) : retry_delay(call), (int)code, why);
     else
         refused(call, (int)code, why);
+}
+
+/* RFC 6141 4.3: a reliable provisional answer to a target refresh request refreshes the target, whatever becomes of the request. */
+static void on_provisional(roam_call *call, const roam_message *response)
+{
+    if (response->status == 100)
+        return;
+    call->refresh_heard = true;
+    if (message_has(response, HEADER_RSEQ) && message_has_token(response, HEADER_REQUIRE, SPAN("100rel")))
+        dialog_target_refresh(&call->dialog, response);
 }
 
 static void on_refresh(void *user, roam_client_txn *txn, roam_client_event event, const roam_message *response)
@@ -388,8 +639,12 @@ static void on_refresh(void *user, roam_client_txn *txn, roam_client_event event
             ack_resend(&call->ack, &call->ua->sip, call->flow);
         return;
     }
-    if (txn != call->refresh_txn || (event == CLIENT_RESPONSE && response->status < 200))
+    if (txn != call->refresh_txn)
         return;
+    if (event == CLIENT_RESPONSE && response->status < 200) {
+        on_provisional(call, response);
+        return;
+    }
     unsigned code = event == CLIENT_RESPONSE ? response->status : event == CLIENT_TIMEOUT ? 408 : 503;
     call->refresh_txn = NULL;
     if (event == CLIENT_FAILED && !call->refresh_is_update)
@@ -399,12 +654,12 @@ static void on_refresh(void *user, roam_client_txn *txn, roam_client_event event
     if (code < 300) {
         on_success(call, txn, response);
     } else {
-        if (call->refresh_has_offer)
+        if (call->refresh_has_offer) /* RFC 6141 3.4: session and target are what the last complete exchange made them */
             session_withdraw(&call->session);
-        call->refresh_has_offer = false;
         if (call->stream)
             stream_double_on(call->stream, 0);
-        on_failure(call, code, response, event == CLIENT_RESPONSE ? status_text(code) : "nobody answered");
+        on_failure(call, code, event == CLIENT_RESPONSE ? response : NULL, event == CLIENT_RESPONSE ? status_text(code) : "nobody answered");
+        call->refresh_has_offer = false;
     }
     call_look(call);
 }

@@ -163,6 +163,7 @@ void move_begin(roam_move *move, const roam_addr *local, bool old_alive, const c
                                            .uplink = ROAM_NEVER,
                                            .downlink = ROAM_NEVER,
                                            .recovered = ROAM_NEVER,
+                                           .lost_out = UINT64_MAX,
                                            .make_before_break = old_alive};
     if (!local) {
         set_state(move, MOVE_OFFLINE, why);
@@ -203,6 +204,8 @@ void move_retry(roam_move *move, int status)
 {
     if (move->state != MOVE_RUNNING)
         return;
+    if (move->report.nretried < ROAM_REPORT_RETRIES)
+        move->report.retried[move->report.nretried++] = (roam_retry){status, ua_now(move->ua) - move->began};
     move->report.retries++;
     move->report.last_status = status;
 }

@@ -37,7 +37,7 @@ typedef struct roam_move {
     roam_account_id account;
     roam_call_id call; /* 0: a registration */
     roam_ip_change_report report;
-    uint64_t lost_before;
+    uint64_t lost_before, peer_lost_before;
 } roam_move;
 
 void ip_change_init(roam_ua *ua);

@@ -28,8 +28,10 @@ void session_free(roam_session *s)
     if (s->env) {
         mem_free(&s->env->mem, s->remote_offer);
         mem_free(&s->env->mem, s->others);
+        mem_free(&s->env->mem, s->said.text);
+        mem_free(&s->env->mem, s->saying.text);
     }
-    s->remote_offer = s->others = NULL;
+    s->remote_offer = s->others = s->said.text = s->saying.text = NULL;
 }
 
 static void set_state(roam_session *s, roam_offer_state state)
@@ -63,11 +65,11 @@ static void write_origin(roam_session *s, roam_writer *w, const roam_session_loc
     write_lit(w, "\r\n");
 }
 
-/* The version rises by one when, and only when, what follows the o= line differs (RFC 3264 8). `body` begins at `at` in the writer. */
-static void fix_version(roam_session *s, roam_writer *w, size_t at, const roam_session_local *local, size_t after_origin)
+/* The version rises by one when, and only when, what follows the o= line differs (RFC 3264 8). The o= line begins at `at`; returns where it ends now. */
+static size_t fix_version(roam_session *s, roam_writer *w, size_t at, const roam_session_local *local, size_t after_origin)
 {
     if (w->overflow)
-        return;
+        return after_origin;
     uint64_t hash = roam_siphash(s->env->hash_seed, span_make(w->ptr + after_origin, w->len - after_origin));
     if (s->described && hash != s->described) {
         /* One digit more would shift everything: write the origin anew, the rest behind it. */
@@ -75,16 +77,28 @@ static void fix_version(roam_session *s, roam_writer *w, size_t at, const roam_s
         char *copy = mem_alloc(&s->env->mem, tail);
         if (!copy) {
             w->overflow = true;
-            return;
+            return after_origin;
         }
         memcpy(copy, w->ptr + after_origin, tail);
         s->version++;
         w->len = at;
         write_origin(s, w, local);
+        after_origin = w->len;
         write_bytes(w, copy, tail);
         mem_free(&s->env->mem, copy);
     }
     s->described = hash;
+    return after_origin;
+}
+
+/* Keeps what was written for a repetition. Without memory there will be none. */
+static void keep_description(roam_session *s, const roam_writer *w, size_t after_origin, roam_direction direction, struct roam_description *d)
+{
+    mem_free(&s->env->mem, d->text);
+    *d = (struct roam_description){.version = s->version, .direction = direction, .len = w->len - after_origin};
+    d->text = mem_alloc(&s->env->mem, d->len);
+    if (d->text)
+        memcpy(d->text, w->ptr + after_origin, d->len);
 }
 
 static void write_session_lines(roam_writer *w, const roam_session_local *local)
@@ -160,7 +174,8 @@ int session_offer(roam_session *s, roam_writer *w, const roam_session_local *loc
     write_cstr(w, s->agreed.avpf ? " RTP/AVPF" : " RTP/AVP");
     /* The codec in use first: an answerer takes the first it knows, and a move is no reason to change. */
     const roam_codec *used = s->agreed.active ? s->agreed.codec : NULL;
-    for (int pass = 0; pass < 2; pass++)
+    const bool narrow = s->narrow && used;
+    for (int pass = 0; pass < (narrow ? 1 : 2); pass++)
         for (size_t i = 0; s->codecs[i]; i++)
             if ((s->codecs[i] == used) == (pass == 0)) {
                 write_char(w, ' ');
@@ -172,16 +187,38 @@ int session_offer(roam_session *s, roam_writer *w, const roam_session_local *loc
     roam_direction direction = wanted_direction(s, hold);
     if (!taken_away) {
         for (size_t i = 0; s->codecs[i]; i++)
-            write_rtpmap(w, (unsigned)s->codecs[i]->static_type, s->codecs[i]->name, s->codecs[i]->clock);
+            if (!narrow || s->codecs[i] == used)
+                write_rtpmap(w, (unsigned)s->codecs[i]->static_type, s->codecs[i]->name, s->codecs[i]->clock);
         write_dtmf_map(w, s->dtmf_type);
         write_stream_tail(w, local, direction, true);
     }
     if (s->others)
         write_bytes(w, s->others + s->others_before, s->others_len - s->others_before);
-    fix_version(s, w, at, local, after);
+    after = fix_version(s, w, at, local, after);
     if (w->overflow)
         return ROAM_EOVERFLOW;
+    keep_description(s, w, after, direction, &s->saying);
     s->offered = direction;
+    set_state(s, OFFER_LOCAL);
+    return 0;
+}
+
+int session_repeat(roam_session *s, roam_writer *w)
+{
+    if (s->state != OFFER_STABLE)
+        return ROAM_ESTATE;
+    if (!s->said.text)
+        return ROAM_ENOTFOUND;
+    if (s->version != s->said.version) /* another description went out since: the peer may have taken it, or may remember its number */
+        s->version++;
+    write_origin(s, w, NULL);
+    size_t after = w->len;
+    write_bytes(w, s->said.text, s->said.len);
+    if (w->overflow)
+        return ROAM_EOVERFLOW;
+    s->described = roam_siphash(s->env->hash_seed, span_make(s->said.text, s->said.len));
+    keep_description(s, w, after, s->said.direction, &s->saying);
+    s->offered = s->said.direction;
     set_state(s, OFFER_LOCAL);
     return 0;
 }
@@ -199,6 +236,22 @@ static bool known_codec(const roam_session *s, const roam_codec *codec)
         if (s->codecs[i] == codec)
             return true;
     return false;
+}
+
+/* A payload type keeps its meaning for the whole session (RFC 3264 8.3.2): what the peer used for something else is not our telephone-event's number. */
+static void note_taken(roam_session *s, const roam_sdp_media *media)
+{
+    roam_span rest = media->formats;
+    uint8_t type;
+    while (sdp_next_format(&rest, &type)) {
+        roam_rtpmap map;
+        if (type < 128 && sdp_rtpmap(media, type, &map) && !(span_ieq(map.encoding, SPAN("telephone-event")) && map.clock == 8000))
+            s->taken[type / 64] |= (uint64_t)1 << (type % 64);
+    }
+    if (s->agreed.has_dtmf || s->state == OFFER_LOCAL)
+        return; /* in use, or offered */
+    for (unsigned n = 96; n < 128 && (s->taken[s->dtmf_type / 64] >> (s->dtmf_type % 64) & 1); n++)
+        s->dtmf_type = (uint8_t)n;
 }
 
 /* The first format of the peer that we take; its order is its preference (RFC 3264 6.1). An answerer that lists several is taken by the first too. */
@@ -305,6 +358,15 @@ static int read_answer(roam_session *s, const roam_sdp *sdp, roam_agreement *a)
     return 0;
 }
 
+static void settle_description(roam_session *s)
+{
+    if (!s->saying.text)
+        return; /* another answer to the same offer */
+    mem_free(&s->env->mem, s->said.text);
+    s->said = s->saying;
+    s->saying.text = NULL;
+}
+
 int session_take_answer(roam_session *s, roam_span text)
 {
     if (s->state != OFFER_LOCAL)
@@ -317,8 +379,10 @@ int session_take_answer(roam_session *s, roam_span text)
     if (!err)
         err = read_answer(s, sdp, &a);
     arena_free(&arena);
-    if (!err)
+    if (!err) {
         s->agreed = a;
+        settle_description(s);
+    }
     set_state(s, OFFER_STABLE);
     return err;
 }
@@ -349,6 +413,7 @@ int session_take_offer(roam_session *s, roam_span text)
         int i = find_stream(s, sdp, &a);
         if (i >= 0) {
             err = read_remote(s, sdp, &sdp->media[i], &a, &theirs) ? 0 : ROAM_EUNSUPPORTED;
+            note_taken(s, &sdp->media[i]);
         } else if (takes_stream_away(s, sdp)) {
             a = s->agreed;
             a.active = false;
@@ -444,11 +509,12 @@ int session_answer(roam_session *s, roam_writer *w, const roam_session_local *lo
         memcpy(others, w->ptr + begin, before);
         memcpy(others + before, w->ptr + begin + between, others_len - before);
     }
-    fix_version(s, w, at, local, after);
+    after = fix_version(s, w, at, local, after);
     if (w->overflow) {
         mem_free(&s->env->mem, others);
         return ROAM_EOVERFLOW;
     }
+    keep_description(s, w, after, a.direction, &s->said);
     mem_free(&s->env->mem, s->others);
     s->others = others;
     s->others_len = others_len;

@@ -44,6 +44,14 @@ typedef struct roam_session {
     uint8_t origin_family;
     const roam_codec *codecs[SESSION_MAX_CODECS]; /* preference; ends with NULL */
     uint8_t dtmf_type;         /* the number we receive telephone-event with */
+    uint64_t taken[2];         /* payload types that the peer has used for something else: a bit each (RFC 3264 8.3.2) */
+    bool narrow;               /* offers hold the codec in use and no other: for a peer that refused more */
+    struct roam_description {  /* a description of ours without its o= line */
+        char *text;            /* NULL: none, or no memory for it */
+        size_t len;
+        uint64_t version;
+        roam_direction direction;
+    } said, saying;            /* said: of the last complete exchange; saying: our pending offer */
     bool remote_hold;
     roam_agreement agreed;
     roam_agreement next;       /* of the offer that is being answered */
@@ -62,6 +70,9 @@ void session_free(roam_session *s);
 
 /* Writes an offer. `hold`: we want the peer on hold. */
 int session_offer(roam_session *s, roam_writer *w, const roam_session_local *local, bool hold);
+/* Offers what both sides agreed on last, word for word: a refresh of the session or the target that changes nothing (RFC 4028 7.4). The version is the
+ * same, unless another offer that may have been taken was sent since. ROAM_ENOTFOUND: there is nothing to repeat. */
+int session_repeat(roam_session *s, roam_writer *w);
 /* The answer to our offer. ROAM_ESYNTAX or ROAM_EUNSUPPORTED (nothing in common): the offer is over, what was agreed stays. */
 int session_take_answer(roam_session *s, roam_span sdp);
 /* Another answer to the same offer may come: a fork's 2xx after early media of another (RFC 3261 13.2.2.4). */

@@ -336,6 +336,7 @@ const char *roam_event_type_text(roam_event_type type)
 void write_agent_headers(roam_ua *ua, roam_writer *w, bool request)
 {
     write_header(w, HEADER_ALLOW, SPAN(UA_ALLOW));
+    write_header(w, HEADER_SUPPORTED, SPAN(UA_SUPPORTED));
     write_header(w, request ? HEADER_USER_AGENT : HEADER_SERVER, span_of(ua->user_agent));
 }
 

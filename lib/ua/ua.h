@@ -16,6 +16,9 @@
 /* What we can do, said in Allow and nowhere exaggerated. */
 #define UA_ALLOW "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, INFO"
 
+/* Extensions that we have: Supported, and what a peer may require. */
+#define UA_SUPPORTED "timer"
+
 #define UA_GIVEN_UP 64u
 
 struct roam_ua {

@@ -27,20 +27,36 @@ void uas_respond_retry_after(roam_ua *ua, roam_server_txn *txn) /* RFC 3261 14.2
     uas_respond(ua, txn, 500, header);
 }
 
+static bool supported(roam_span option)
+{
+    roam_span rest = SPAN(UA_SUPPORTED);
+    while (rest.len)
+        if (span_ieq(span_trim(span_cut(rest, ',', &rest)), option))
+            return true;
+    return false;
+}
+
 /* RFC 3261 8.2.2.3: extensions we do not have. */
 bool uas_refuse_required(roam_ua *ua, roam_server_txn *txn, const roam_message *m)
 {
     roam_value_cursor cursor = {0};
     roam_span option;
     roam_response r;
-    if (!message_has(m, HEADER_REQUIRE))
+    size_t unknown = 0;
+    while (message_values(m, HEADER_REQUIRE, &cursor, &option))
+        unknown += !supported(option);
+    if (!unknown)
         return false;
+    cursor = (roam_value_cursor){0};
     response_begin(txn, &r, 420, SPAN(""), SPAN(""));
     write_header_name(&r.w, HEADER_UNSUPPORTED);
-    for (bool first = true; message_values(m, HEADER_REQUIRE, &cursor, &option); first = false) {
+    for (bool first = true; message_values(m, HEADER_REQUIRE, &cursor, &option);) {
+        if (supported(option))
+            continue;
         if (!first)
             write_lit(&r.w, ", ");
         write_span(&r.w, option);
+        first = false;
     }
     write_lit(&r.w, "\r\n");
     write_agent_headers(ua, &r.w, false);
