@@ -2,7 +2,9 @@
 
 static void packet_due(roam_timer *timer);
 static void packet_send(roam_audio *audio, roam_span payload);
-static bool source_accepted(roam_audio *audio, const roam_addr *from);
+static bool source_accepted(roam_audio *audio, const roam_addr *from, uint16_t sequence);
+static bool on_probation(roam_audio *audio, const roam_addr *from, uint16_t sequence, unsigned packets);
+static void count_source(roam_audio *audio, const roam_arrival *arrival);
 static void log_arrival(roam_audio *audio, const roam_arrival *arrival);
 
 /* One period of 1000 Hz at 8000 samples a second in PCMU (ITU-T G.711, table 6). */
@@ -35,6 +37,7 @@ int audio_signal(roam_audio *audio, const roam_addr *remote, roam_direction dire
     if (!roam_addr_equal(&audio->signalled, remote)) {
         audio->signalled = *remote;
         audio->latched = false;
+        audio->candidate_packets = 0;
         audio->to = *remote;
     }
     audio->direction = direction;
@@ -61,7 +64,8 @@ void audio_receive(roam_audio *audio, const roam_addr *from, roam_span bytes)
                             .sequence = (uint16_t)(p[2] << 8 | p[3]),
                             .timestamp = (uint32_t)p[4] << 24 | (uint32_t)p[5] << 16 | (uint32_t)p[6] << 8 | p[7],
                             .ssrc = (uint32_t)p[8] << 24 | (uint32_t)p[9] << 16 | (uint32_t)p[10] << 8 | p[11]};
-    arrival.accepted = (audio->direction & DIRECTION_RECVONLY) && source_accepted(audio, from);
+    arrival.accepted = (audio->direction & DIRECTION_RECVONLY) && source_accepted(audio, from, arrival.sequence);
+    count_source(audio, &arrival);
     log_arrival(audio, &arrival);
     if (!arrival.accepted) {
         audio->refused++;
@@ -69,6 +73,7 @@ void audio_receive(roam_audio *audio, const roam_addr *from, roam_span bytes)
     }
     audio->received++;
     audio->last_received = audio->env->now;
+    audio->last_sequence = arrival.sequence;
     bool plain = !(p[0] & 0x30) && (p[1] & 0x7f) == 0 && bytes.len > head && bytes.len - head <= 1024;
     if (audio->config.play == AUDIO_ECHO && plain)
         packet_send(audio, span_make(bytes.ptr + head, bytes.len - head));
@@ -105,7 +110,7 @@ static void packet_send(roam_audio *audio, roam_span payload)
     audio->send(audio->user, audio->socket, &audio->to, span_make((const char *)packet, 12 + payload.len));
 }
 
-static bool source_accepted(roam_audio *audio, const roam_addr *from)
+static bool source_accepted(roam_audio *audio, const roam_addr *from, uint16_t sequence)
 {
     switch (audio->config.policy) {
     case AUDIO_STRICT: return roam_addr_equal(from, &audio->signalled);
@@ -116,8 +121,57 @@ static bool source_accepted(roam_audio *audio, const roam_addr *from)
         audio->to = *from;
         return true;
     case AUDIO_FOLLOW: audio->to = *from; return true;
+    case AUDIO_LEARN:
+        if (audio->latched)
+            return roam_addr_equal(from, &audio->to);
+        if (!roam_addr_equal(from, &audio->signalled) && !on_probation(audio, from, sequence, AUDIO_LEARN_PACKETS))
+            return false;
+        audio->latched = true;
+        audio->to = *from;
+        return true;
+    case AUDIO_LATE:
+        if (roam_addr_equal(from, &audio->to)) {
+            audio->candidate_packets = 0;
+            return true;
+        }
+        if (!on_probation(audio, from, sequence, AUDIO_LATE_PACKETS))
+            return false;
+        audio->candidate_packets = 0;
+        audio->to = *from;
+        return true;
     }
     return false;
+}
+
+/* True with the last of so many packets in a row, in sequence, from one source. */
+static bool on_probation(roam_audio *audio, const roam_addr *from, uint16_t sequence, unsigned packets)
+{
+    bool goes_on = audio->candidate_packets && roam_addr_equal(from, &audio->candidate) &&
+                   sequence == (uint16_t)(audio->candidate_sequence + 1);
+    audio->candidate = *from;
+    audio->candidate_sequence = sequence;
+    audio->candidate_packets = goes_on ? audio->candidate_packets + 1 : 1;
+    return audio->candidate_packets >= packets;
+}
+
+static void count_source(roam_audio *audio, const roam_arrival *arrival)
+{
+    size_t i = 0;
+    while (i < audio->nsources && !roam_addr_equal(&audio->sources[i].from, &arrival->from))
+        i++;
+    if (i == AUDIO_MAX_SOURCES)
+        return;
+    roam_rtp_source *source = &audio->sources[i];
+    if (i == audio->nsources) {
+        *source = (roam_rtp_source){.from = arrival->from};
+        audio->nsources++;
+    }
+    source->last_sequence = arrival->sequence;
+    source->last_at = arrival->time;
+    if (arrival->accepted)
+        source->accepted++;
+    else
+        source->refused++;
 }
 
 static void log_arrival(roam_audio *audio, const roam_arrival *arrival)

@@ -8,11 +8,17 @@
 
 #define AUDIO_PACKET_SAMPLES 160u /* 20 ms */
 #define AUDIO_DEFAULT_LOG 65536u
+#define AUDIO_MAX_SOURCES 8u  /* counted one by one: the first ones */
+#define AUDIO_LEARN_PACKETS 4u /* in sequence, before an unsignalled source is learnt */
+#define AUDIO_LATE_PACKETS 10u /* in sequence, before a new source is followed */
 
 typedef enum roam_audio_policy {
     AUDIO_STRICT, /* hears only the signalled address, sends only there */
     AUDIO_LATCH,  /* the first source after each signalling is the one: heard and sent to */
-    AUDIO_FOLLOW  /* hears everybody, sends to whoever was heard last */
+    AUDIO_FOLLOW, /* hears everybody, sends to whoever was heard last */
+    AUDIO_LEARN,  /* after each change of SDP: the signalled address at its first packet, another one at its fourth in
+                   * sequence; then nobody else. As Asterisk with strictrtp and symmetric RTP */
+    AUDIO_LATE    /* a new source is heard and sent to from its tenth packet in sequence on. As PJSIP */
 } roam_audio_policy;
 
 typedef enum roam_audio_play { AUDIO_TONE, AUDIO_ECHO, AUDIO_SILENT } roam_audio_play; /* the tone: 1000 Hz */
@@ -25,6 +31,14 @@ typedef struct roam_arrival {
     uint16_t sequence;
     bool accepted; /* by the policy and the direction */
 } roam_arrival;
+
+/* Who sent us RTP. */
+typedef struct roam_rtp_source {
+    roam_addr from;
+    uint64_t accepted, refused;
+    uint16_t last_sequence;
+    roam_time last_at;
+} roam_rtp_source;
 
 typedef struct roam_audio_config {
     roam_audio_policy policy;
@@ -41,6 +55,9 @@ typedef struct roam_audio {
     roam_addr signalled; /* family 0: none */
     roam_addr to;        /* where we send now; family 0: nowhere */
     bool latched;
+    roam_addr candidate; /* AUDIO_LEARN, AUDIO_LATE: who is on probation */
+    uint16_t candidate_sequence;
+    unsigned candidate_packets;
     roam_direction direction; /* ours */
     roam_timer timer;         /* a packet is due */
     uint32_t ssrc, timestamp;
@@ -51,6 +68,9 @@ typedef struct roam_audio {
     size_t nlog, log_cap;
     uint64_t sent, received, refused, malformed, unlogged;
     roam_time last_received; /* accepted ones */
+    uint16_t last_sequence;  /* of those */
+    roam_rtp_source sources[AUDIO_MAX_SOURCES];
+    size_t nsources;
 } roam_audio;
 
 void audio_init(roam_audio *audio, roam_env *env, const roam_audio_config *config, uint32_t socket,

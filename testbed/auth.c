@@ -161,6 +161,23 @@ int auth_write_challenge(roam_auth *auth, roam_writer *w, roam_header_id id, boo
     return ROAM_OK;
 }
 
+void auth_write_next_nonce(roam_auth *auth, roam_writer *w, const roam_addr *source)
+{
+    nonce *n = nonce_new(auth, source);
+    if (!n)
+        return;
+    write_header_name(w, HEADER_AUTHENTICATION_INFO);
+    write_lit(w, "nextnonce=\"");
+    write_cstr(w, n->text);
+    write_lit(w, "\"\r\n");
+}
+
+void auth_forget_nonces(roam_auth *auth)
+{
+    map_each (n, &auth->nonces, nonce, node)
+        nonce_free(auth, n);
+}
+
 bool auth_is_ours(const roam_auth *auth, roam_span value)
 {
     roam_authorization a;

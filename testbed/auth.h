@@ -15,6 +15,7 @@ typedef struct roam_auth_config {
     roam_time nonce_lifetime;     /* 0: 300 s */
     bool bind_source;  /* a nonce is good for the source address and port that it was given to; elsewhere it is stale */
     bool one_time;     /* a nonce is good for one request */
+    bool next_nonce;   /* the 200 to a REGISTER has the next one (RFC 7616 3.5) */
     bool strict_count; /* the nonce count must grow; else each is good once, in any order within 64 */
 } roam_auth_config;
 
@@ -60,6 +61,10 @@ roam_auth_verdict auth_check(roam_auth *auth, const roam_message *request, roam_
 /* One header `id` (WWW-Authenticate or Proxy-Authenticate) for each algorithm, all with the same new nonce.
  * ROAM_ENOMEM: write nothing, answer 500. */
 int auth_write_challenge(roam_auth *auth, roam_writer *w, roam_header_id id, bool stale, const roam_addr *source);
+/* Authentication-Info with a nonce for the next request; nothing when there is no memory. */
+void auth_write_next_nonce(roam_auth *auth, roam_writer *w, const roam_addr *source);
+/* All nonces are strangers from now on, as after a restart. */
+void auth_forget_nonces(roam_auth *auth);
 /* Are these credentials for our realm (so that a proxy takes them out)? */
 bool auth_is_ours(const roam_auth *auth, roam_span value);
 

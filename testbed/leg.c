@@ -8,10 +8,14 @@
 static int rtp_open(roam_leg *leg);
 static void server_event(void *user, roam_server_txn *txn, roam_server_event event, const roam_message *message);
 static void their_reinvite(roam_leg *leg, roam_server_txn *txn, const roam_message *request);
+static void reinvite_answer(roam_leg *leg, roam_server_txn *txn, const roam_message *request);
 static void their_update(roam_leg *leg, roam_server_txn *txn, const roam_message *request);
 static bool respond_2xx(roam_leg *leg, roam_server_txn *txn, const roam_message *request, bool answer_sdp);
 static void not_acked(void *user, roam_accept *accept);
 static void answer_due(roam_timer *timer);
+static void reinvite_due(roam_timer *timer);
+static void reinvite_event(void *user, roam_server_txn *txn, roam_server_event event, const roam_message *message);
+static void reinvite_drop(roam_leg *leg, unsigned status);
 
 const char *leg_state_text(roam_leg_state state)
 {
@@ -39,6 +43,8 @@ roam_leg *leg_new(roam_peer *peer)
     leg->sdp_id = random_u64(&peer->env.random) >> 1; /* fits what others keep in a signed number */
     timer_init(&leg->answer_timer, answer_due, "answer");
     timer_init(&leg->retry_timer, leg_retry_due, "retry");
+    leg->epoch = peer->epoch;
+    timer_init(&leg->reinvite_timer, reinvite_due, "re-INVITE is answered");
     timer_init(&leg->reliable.timer, leg_reliable_due, "reliable provisional without PRACK");
     list_push(&peer->legs, &leg->node);
     peer->nlegs++;
@@ -56,6 +62,9 @@ void leg_free(roam_leg *leg)
         server_txn_attach(leg->invite_server, NULL, NULL);
     leg_early_over(leg, NULL);
     leg_reliable_stop(leg);
+    if (leg->reinvite)
+        server_txn_attach(leg->reinvite, NULL, NULL);
+    env_cancel(&peer->env, &leg->reinvite_timer);
     accept_stop(&leg->accept);
     ack_free(&leg->ack, &peer->env.mem);
     env_cancel(&peer->env, &leg->answer_timer);
@@ -105,7 +114,7 @@ int leg_call(roam_leg *leg, roam_span uri, roam_span replaces)
 
 void leg_incoming(roam_peer *peer, roam_server_txn *txn, const roam_message *invite)
 {
-    if (peer->config.answer == PEER_REJECTS) {
+    if (peer->config.answer == PEER_REJECTS && !peer->config.reject_after) {
         (void)server_txn_respond(txn, peer->config.reject_status, (roam_span){0});
         return;
     }
@@ -148,8 +157,10 @@ void leg_incoming(roam_peer *peer, roam_server_txn *txn, const roam_message *inv
         return;
     peer_event(peer, PEER_CALL_INCOMING, leg, 0, "");
     (void)leg_ring(leg);
-    if (peer->config.answer == PEER_ANSWERS &&
-        env_arm(&peer->env, &leg->answer_timer, peer->config.answer_after) != ROAM_OK)
+    roam_time after = peer->config.answer == PEER_ANSWERS ? peer->config.answer_after : peer->config.reject_after;
+    leg->rejects = peer->config.answer == PEER_REJECTS;
+    if (leg->state == LEG_RINGING && peer->config.answer != PEER_RINGS &&
+        env_arm(&peer->env, &leg->answer_timer, after) != ROAM_OK)
         (void)leg_reject(leg, 500);
 }
 
@@ -246,7 +257,7 @@ int leg_change(roam_leg *leg, bool hold, bool update, bool with_offer)
     bool early = leg->state == LEG_RINGING || (leg->state == LEG_CALLING && leg->dialog.remote_tag);
     if (leg->state != LEG_CONFIRMED && !(early && update))
         return ROAM_ESTATE;
-    if ((leg->invite && !early) || leg->update || accept_waiting(&leg->accept) || timer_armed(&leg->retry_timer) ||
+    if ((leg->invite && !early) || leg->update || leg->reinvite || accept_waiting(&leg->accept) || timer_armed(&leg->retry_timer) ||
         (leg->offer != OFFER_NONE && (with_offer || !early)))
         return ROAM_EBUSY;
     if (early && (!leg->allows_update || leg->answer_wanted))
@@ -305,6 +316,7 @@ void leg_end(roam_leg *leg, unsigned status, const char *why)
     accept_stop(&leg->accept);
     leg_reliable_stop(leg);
     leg_early_over(leg, NULL);
+    reinvite_drop(leg, 487); /* RFC 3261 15.1.2 */
     if (leg->invite_server) {
         server_txn_attach(leg->invite_server, NULL, NULL);
         leg->invite_server = NULL;
@@ -352,19 +364,82 @@ static void server_event(void *user, roam_server_txn *txn, roam_server_event eve
 
 static void their_reinvite(roam_leg *leg, roam_server_txn *txn, const roam_message *request)
 {
+    roam_peer *peer = leg->peer;
+    bool overlaps = leg->reinvite || (accept_waiting(&leg->accept) && peer->config.overlap != PEER_OVERLAP_TAKEN);
     if (leg->state == LEG_RINGING) {
         leg_respond_later(leg, txn); /* RFC 3261 14.2: the first one is not answered yet */
     } else if (leg->state != LEG_CONFIRMED) {
         (void)server_txn_respond(txn, 481, (roam_span){0});
-    } else if (leg->invite || leg->offer != OFFER_NONE) {
+    } else if (leg->invite || (overlaps && peer->config.overlap == PEER_OVERLAP_491)) {
         (void)server_txn_respond(txn, 491, (roam_span){0});
+    } else if (overlaps) {
+        leg_respond_later(leg, txn);
+    } else if (leg->offer != OFFER_NONE) {
+        (void)server_txn_respond(txn, 491, (roam_span){0});
+    } else if (peer->config.reinvite_after &&
+               env_arm(&peer->env, &leg->reinvite_timer, peer->config.reinvite_after) == ROAM_OK) {
+        accept_stop(&leg->accept);
+        leg->reinvite = txn;
+        server_txn_attach(txn, reinvite_event, leg);
+        if (request->body.len)
+            leg->offer = OFFER_RECEIVED;
     } else {
         accept_stop(&leg->accept); /* who sends the next INVITE has our 2xx */
-        if (respond_2xx(leg, txn, request, true)) {
-            leg->reinvites++;
-            peer_event(leg->peer, PEER_CALL_CHANGED, leg, 200, "re-INVITE");
-        }
+        reinvite_answer(leg, txn, request);
     }
+}
+
+static void reinvite_answer(roam_leg *leg, roam_server_txn *txn, const roam_message *request)
+{
+    if (!respond_2xx(leg, txn, request, true))
+        return;
+    leg->reinvites++;
+    peer_event(leg->peer, PEER_CALL_CHANGED, leg, 200, "re-INVITE");
+}
+
+static void reinvite_due(roam_timer *timer)
+{
+    roam_leg *leg = container_of(timer, roam_leg, reinvite_timer);
+    roam_server_txn *txn = leg->reinvite;
+    roam_mem *mem = &leg->peer->env.mem;
+    roam_message request;
+    roam_header_space *space = mem_alloc(mem, sizeof *space);
+    if (!space || server_txn_request(txn, &request, space) != ROAM_OK) {
+        reinvite_drop(leg, 500);
+    } else {
+        server_txn_attach(txn, NULL, NULL);
+        leg->reinvite = NULL;
+        leg->offer = OFFER_NONE;
+        reinvite_answer(leg, txn, &request);
+    }
+    mem_free(mem, space);
+}
+
+static void reinvite_event(void *user, roam_server_txn *txn, roam_server_event event, const roam_message *message)
+{
+    roam_leg *leg = user;
+    (void)message;
+    if (txn != leg->reinvite)
+        return;
+    if (event == SERVER_CANCELLED)
+        reinvite_drop(leg, 487); /* the call stays as it was */
+    else if (event == SERVER_ENDED)
+        reinvite_drop(leg, 0);
+}
+
+/* `status` 0: the transaction is gone already. */
+static void reinvite_drop(roam_leg *leg, unsigned status)
+{
+    roam_server_txn *txn = leg->reinvite;
+    if (!txn)
+        return;
+    env_cancel(&leg->peer->env, &leg->reinvite_timer);
+    leg->reinvite = NULL;
+    if (leg->offer == OFFER_RECEIVED)
+        leg->offer = OFFER_NONE;
+    server_txn_attach(txn, NULL, NULL);
+    if (status)
+        (void)server_txn_respond(txn, status, (roam_span){0});
 }
 
 static void their_update(roam_leg *leg, roam_server_txn *txn, const roam_message *request)
@@ -400,7 +475,7 @@ static bool respond_2xx(roam_leg *leg, roam_server_txn *txn, const roam_message 
     roam_direction direction = leg_wanted_direction(leg, leg->local_hold);
     roam_addr remote = leg->audio.signalled;
     bool invite = request->method == METHOD_INVITE, first = invite && leg->state == LEG_RINGING;
-    bool answers = with_sdp && request->body.len > 0;
+    bool answers = with_sdp && request->body.len > 0, was_held = leg->remote_hold;
     unsigned status = 0;
     writer_init(&sdp, body, sizeof body);
     if (first && leg->settled)
@@ -413,6 +488,11 @@ static bool respond_2xx(roam_leg *leg, roam_server_txn *txn, const roam_message 
         status = leg_take_offer(leg, request->body, &sdp, &direction, &remote);
     else if (with_sdp && leg_describe(leg, &sdp, direction, (roam_span){0}, 0) != ROAM_OK)
         status = 500;
+    if (!status && answers && peer->config.refuses_new_media && leg->audio.signalled.ip.family &&
+        !roam_addr_equal(&remote, &leg->audio.signalled)) {
+        leg->remote_hold = was_held; /* all stays as it was */
+        status = 488;
+    }
     if (status) {
         (void)server_txn_respond(txn, status, (roam_span){0});
         return false;
@@ -464,7 +544,9 @@ static void not_acked(void *user, roam_accept *accept)
 static void answer_due(roam_timer *timer)
 {
     roam_leg *leg = container_of(timer, roam_leg, answer_timer);
-    if (leg_answer(leg) != ROAM_OK)
+    if (leg->rejects)
+        (void)leg_reject(leg, leg->peer->config.reject_status);
+    else if (leg_answer(leg) != ROAM_OK)
         (void)leg_reject(leg, 500);
 }
 

@@ -66,6 +66,7 @@ typedef struct roam_leg {
     bool previewed;    /* our answer went in an unreliable 183: the 2xx says it again */
     bool settled;      /* our first 2xx needs no SDP: a reliable provisional and its PRACK did it */
     bool answer_wanted; /* as soon as the PRACK is here */
+    bool rejects;       /* when the answer timer fires */
     bool takes_199;    /* the caller wants to hear of dead early dialogs */
     roam_client_txn *invite;   /* our INVITE or re-INVITE, no final response yet */
     roam_client_txn *accepted; /* the last one that got a 2xx: it may get it again */
@@ -73,6 +74,8 @@ typedef struct roam_leg {
     roam_client_txn *bye;
     roam_server_txn *invite_server; /* their first INVITE, not answered yet */
     uint32_t invite_cseq;           /* of that one */
+    roam_server_txn *reinvite;      /* their re-INVITE, not answered yet */
+    roam_timer reinvite_timer;
     roam_accept accept;             /* our 2xx waits for its ACK */
     roam_ack ack;
     roam_timer answer_timer; /* "answer after" */
@@ -97,6 +100,8 @@ typedef struct roam_leg {
     uint64_t pracks;             /* theirs that fitted, or ours that were answered */
     uint64_t early_ends;         /* 199s that came */
     unsigned last_status;        /* of our last INVITE, UPDATE or BYE; 0: none came */
+    uint32_t epoch; /* of the peer's address that the other side has accepted */
+    bool ended_here; /* by a command, or a habit of ours */
     const char *end_why;
 } roam_leg;
 

@@ -294,6 +294,8 @@ static void change_refused(roam_leg *leg, unsigned status, const roam_message *r
         if (env_arm(env, &leg->retry_timer, wait) == ROAM_OK)
             return;
     }
+    if (status == 408 && leg->peer->config.patient && env_arm(env, &leg->retry_timer, ROAM_SECONDS(2)) == ROAM_OK)
+        return;
     if (status == 481 || status == 408) {
         leg->end_why = status == 481 ? "the other side does not know the call" : "no answer in the call";
         (void)leg_send_bye(leg);
@@ -331,7 +333,7 @@ void leg_retry_due(roam_timer *timer)
     if (leg->state != LEG_CONFIRMED)
         return;
     /* Theirs came in between: ours waits once more. */
-    if (leg->offer == OFFER_NONE && !accept_waiting(&leg->accept))
+    if (leg->offer == OFFER_NONE && !accept_waiting(&leg->accept) && !leg->reinvite && !leg->invite && !leg->update)
         err = leg->change_is_update ? leg_send_update(leg, leg->change_offers) : leg_send_invite(leg);
     if (err)
         (void)env_arm(&leg->peer->env, timer, ROAM_MS(100));

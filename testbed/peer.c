@@ -25,6 +25,7 @@ int peer_init(roam_peer *peer, const roam_peer_config *config, const roam_peer_h
     env_init(&peer->env, config->allocator, config->seed, host->trace, host->user);
     list_init(&peer->legs);
     timer_init(&peer->register_timer, register_due, "registration refresh");
+    outbox_init(&peer->outbox, &peer->env, 0, config->repeat_after, host->send, host->user);
     roam_sip_tu tu = {.send = peer_send, .request = peer_request, .ack = peer_ack, .user = peer};
     int err = sip_init(&peer->sip, &peer->env, &tu);
     peer->user = mem_strdup(&peer->env.mem, span_of(config->user));
@@ -65,6 +66,7 @@ void peer_free(roam_peer *peer)
         leg_free(leg);
     env_cancel(&peer->env, &peer->register_timer);
     sip_free(&peer->sip);
+    outbox_free(&peer->outbox);
     mem_free(&peer->env.mem, peer->user);
     mem_free(&peer->env.mem, peer->domain);
     mem_free(&peer->env.mem, peer->password);
@@ -186,9 +188,16 @@ int peer_refresh(roam_peer *peer, roam_time now, uint32_t call, bool by_update, 
     LEG_COMMAND(leg_change(leg, leg->local_hold, by_update, with_offer || !by_update));
 }
 
+static int hangup(roam_leg *leg)
+{
+    int err = leg_hangup(leg);
+    leg->ended_here |= !err;
+    return err;
+}
+
 int peer_hangup(roam_peer *peer, roam_time now, uint32_t call)
 {
-    LEG_COMMAND(leg_hangup(leg));
+    LEG_COMMAND(hangup(leg));
 }
 
 void peer_set_answer(roam_peer *peer, roam_peer_answer answer, roam_time after, unsigned reject_status)
@@ -281,6 +290,19 @@ bool peer_learn_challenge(roam_peer *peer, const roam_message *response)
     return c->known;
 }
 
+/* RFC 7616 3.5: the nonce of the next request. */
+static void learn_next_nonce(roam_peer *peer, const roam_message *response)
+{
+    roam_value_cursor cursor = {0};
+    roam_span part, rest, name, value;
+    while (message_values(response, HEADER_AUTHENTICATION_INFO, &cursor, &part)) {
+        rest = part;
+        if (param_next(&rest, &name, &value) && span_ieq(name, SPAN("nextnonce")) && value.len > 2 &&
+            keep(peer->registrar.nonce, sizeof peer->registrar.nonce, span_make(value.ptr + 1, value.len - 2)))
+            peer->registrar.count = 0;
+    }
+}
+
 void peer_write_credentials(roam_peer *peer, roam_writer *w, roam_method method, roam_span uri)
 {
     roam_peer_credentials *both[] = {&peer->registrar, &peer->proxy};
@@ -324,7 +346,7 @@ roam_flow *peer_flow(roam_peer *peer, const roam_uri *uri)
 static int peer_send(void *user, const roam_flow *flow, roam_span bytes)
 {
     roam_peer *peer = user;
-    peer->host.send(peer->host.user, flow->path->socket, &flow->remote, bytes);
+    outbox_send(&peer->outbox, flow->path->socket, &flow->remote, bytes);
     return ROAM_OK;
 }
 
@@ -481,6 +503,7 @@ static void register_answered(roam_peer *peer, const roam_message *response)
         peer_event(peer, PEER_REGISTER_FAILED, NULL, response->status, "refused");
         return;
     }
+    learn_next_nonce(peer, response);
     roam_value_cursor cursor = {0};
     roam_span value, text;
     roam_name_addr contact;

@@ -6,6 +6,7 @@
 #define ROAM_TESTBED_PEER_H
 
 #include "testbed/leg.h"
+#include "testbed/outbox.h"
 #include "wire/digest.h"
 
 #define PEER_MAX_LEGS 1024u /* the ended ones included: the oldest of those go first */
@@ -19,6 +20,13 @@ typedef enum roam_peer_rel {
     PEER_REL_USED,     /* as callee wherever the caller supports it */
     PEER_REL_REQUIRED  /* as caller required (Require: 100rel), as callee too: 421 to who does not support it */
 } roam_peer_rel;
+
+/* What a re-INVITE gets while an earlier INVITE of the same side is not answered, or its 2xx not acknowledged. */
+typedef enum roam_peer_overlap {
+    PEER_OVERLAP_TAKEN, /* served: who sends the next INVITE has our 2xx. Only one that is not answered yet is 500 */
+    PEER_OVERLAP_500,   /* with Retry-After (RFC 3261 14.2) */
+    PEER_OVERLAP_491
+} roam_peer_overlap;
 
 typedef enum roam_peer_event_type {
     PEER_REGISTERED,
@@ -63,12 +71,18 @@ typedef struct roam_peer_config {
     roam_peer_answer answer;
     roam_time answer_after; /* from the 180 to the 200 */
     unsigned reject_status; /* 0: 486 */
+    roam_time reject_after; /* PEER_REJECTS: it rings so long first; 0: at once */
     bool no_update;         /* UPDATE is not in Allow and is answered 405 */
     bool no_replaces;       /* `replaces` is not supported: the header is ignored, a Require for it is 420 */
     roam_peer_rel rel;
     bool early_media;    /* as callee: 183 with an answer and sound in place of the 180 */
     bool sends_199;      /* as callee: before it refuses what rang (RFC 6228) */
     bool delayed_offer;  /* as caller: the first INVITE has no SDP, the answer goes in the ACK or PRACK */
+    roam_peer_overlap overlap;
+    roam_time reinvite_after; /* a re-INVITE is answered so much later */
+    bool refuses_new_media;   /* 488 to an offer that changes the address of the audio */
+    bool patient;             /* a change of ours that nobody answers is tried again; else it ends the call */
+    roam_time repeat_after;   /* every message leaves twice, the second time so much later; 0: once */
     roam_audio_config audio;
 } roam_peer_config;
 
@@ -84,6 +98,8 @@ struct roam_peer {
     roam_env env;
     roam_sip sip;
     roam_path path;
+    roam_outbox outbox;
+    uint32_t epoch; /* of its address */
     roam_peer_host host;
     roam_peer_config config;
     char *user, *domain, *password;

@@ -2,6 +2,8 @@
 
 #include "testbed/route.h"
 
+#define MAX_EARLY_TAGS 4u /* early dialogs of one branch whose end is told; further ones end untold */
+
 typedef struct context context;
 
 /* One copy of the request that we sent on (a "client transaction of the response context", RFC 3261 16.7). */
@@ -15,6 +17,7 @@ typedef struct branch {
     unsigned status;      /* its final answer; 0: still open */
     char *response;       /* the bytes of a failure; NULL: made up by us */
     size_t response_len;
+    char *early[MAX_EARLY_TAGS]; /* To tags of its early dialogs, while `sends_199` */
     char via[48];
 } branch;
 
@@ -27,6 +30,7 @@ struct context {
     roam_timer retry; /* always armed: the answer is due again when memory was refused */
     bool answered;    /* a final response went upstream */
     bool is_invite;
+    bool wants_199;
     bool cancelled;
 };
 
@@ -47,6 +51,8 @@ static bool forward_to(context *ctx, const roam_message *request, const roam_rou
                        const roam_hop *hop, unsigned forwards, uint64_t fingerprint);
 static void server_event(void *user, roam_server_txn *txn, roam_server_event event, const roam_message *message);
 static void branch_event(void *user, roam_client_txn *txn, roam_client_event event, const roam_message *message);
+static void early_note(branch *b, const roam_message *response);
+static void early_tell_ends(branch *b);
 static void branch_final(branch *b, unsigned status, const roam_message *response);
 static void cancel_others(context *ctx, const branch *except);
 static bool pass_response(context *ctx, const roam_message *response);
@@ -321,6 +327,10 @@ static void forward(roam_proxy *proxy, roam_server_txn *txn, const roam_message 
     ctx->proxy = proxy;
     ctx->server = txn;
     ctx->is_invite = request->method == METHOD_INVITE;
+    /* A 199 of a proxy cannot be reliable: not where the caller wants every provisional so. */
+    ctx->wants_199 = proxy->config.sends_199 && ctx->is_invite &&
+                     message_has_token(request, HEADER_SUPPORTED, SPAN("199")) &&
+                     !message_has_token(request, HEADER_REQUIRE, SPAN("100rel"));
     list_init(&ctx->branches);
     list_push(&proxy->contexts, &ctx->node);
     server_txn_attach(txn, server_event, ctx);
@@ -430,8 +440,10 @@ static void branch_event(void *user, roam_client_txn *txn, roam_client_event eve
                 return;
             if (!b->status && timer_armed(&b->timer_c))
                 (void)env_arm(env, &b->timer_c, ctx->proxy->config.timer_c);
-            if (!ctx->answered)
+            if (!ctx->answered) {
+                early_note(b, message);
                 (void)pass_response(ctx, message);
+            }
         } else if (message->status < 300) {
             env_cancel(env, &b->timer_c);
             /* Every 2xx to an INVITE goes upstream, each time it comes; of other requests the first answer. One that is
@@ -475,6 +487,51 @@ static void branch_final(branch *b, unsigned status, const roam_message *respons
     if (status >= 600)
         cancel_others(ctx, b);
     answer_if_done(ctx);
+    early_tell_ends(b);
+}
+
+/* RFC 6228 6: which early dialogs this branch has. A 199 of the phone itself ends one. */
+static void early_note(branch *b, const roam_message *response)
+{
+    roam_mem *mem = &b->ctx->proxy->site->env->mem;
+    roam_name_addr to;
+    if (!b->ctx->wants_199 || name_addr_parse(message_value(response, HEADER_TO), &to) != ROAM_OK ||
+        !name_addr_tag(&to).len)
+        return;
+    roam_span tag = name_addr_tag(&to);
+    char **room = NULL;
+    for (size_t i = 0; i < MAX_EARLY_TAGS; i++) {
+        if (!b->early[i]) {
+            room = room ? room : &b->early[i];
+        } else if (span_eq(tag, span_of(b->early[i]))) {
+            if (response->status == 199) {
+                mem_free(mem, b->early[i]);
+                b->early[i] = NULL;
+            }
+            return;
+        }
+    }
+    if (room && response->status != 199)
+        *room = mem_strdup(mem, tag); /* no memory: its end is not told */
+}
+
+static void early_tell_ends(branch *b)
+{
+    context *ctx = b->ctx;
+    roam_response r;
+    for (size_t i = 0; i < MAX_EARLY_TAGS; i++) {
+        if (b->early[i] && ctx->server && !ctx->answered) {
+            response_begin(ctx->server, &r, 199, SPAN("Early Dialog Terminated"), span_of(b->early[i]));
+            write_header_name(&r.w, HEADER_REASON);
+            write_lit(&r.w, "SIP;cause=");
+            write_u64(&r.w, b->status);
+            write_lit(&r.w, "\r\n");
+            write_body(&r.w, (roam_span){0}, (roam_span){0});
+            (void)response_send(&r);
+        }
+        mem_free(&ctx->proxy->site->env->mem, b->early[i]);
+        b->early[i] = NULL;
+    }
 }
 
 /* 16.7, 10. A branch that nobody answers (a dead Contact) would hold the answer back until Timer B: it counts as over.
@@ -676,5 +733,7 @@ static void branch_free(branch *b)
     map_remove(&proxy->branches, &b->by_via);
     list_remove(&b->node);
     mem_free(&env->mem, b->response);
+    for (size_t i = 0; i < MAX_EARLY_TAGS; i++)
+        mem_free(&env->mem, b->early[i]);
     mem_free(&env->mem, b);
 }

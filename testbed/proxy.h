@@ -15,6 +15,7 @@ typedef struct roam_proxy_config {
     bool no_record_route;
     bool nat_help;     /* what goes to a registered Contact goes to the source of its REGISTER instead */
     bool edge_refuses; /* 403 for what a local user sends from where nobody registered */
+    bool sends_199;    /* when one of several phones refuses (RFC 6228 6), to callers that support it */
     roam_time timer_c; /* 0: 181 s; RFC 3261 16.6 wants more than three minutes */
 } roam_proxy_config;
 

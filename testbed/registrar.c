@@ -24,6 +24,7 @@ static void refuse(plan *p, unsigned status, const char *why);
 static bool request_allowed(plan *p);
 static bool plan_contacts(plan *p);
 static bool plan_contact(plan *p, roam_span value);
+static bool removes(roam_span value);
 static bool plan_clear(plan *p);
 static bool plan_take_out(plan *p, const roam_uri *uri, roam_span instance, uint32_t reg_id);
 static bool plan_commit(plan *p);
@@ -77,6 +78,15 @@ void registrar_free(roam_registrar *registrar)
     map_free(&registrar->aors);
     map_free(&registrar->contacts);
     map_free(&registrar->sources);
+}
+
+void registrar_forget(roam_registrar *registrar)
+{
+    map_each (aor, &registrar->aors, roam_aor, node) {
+        list_each (b, &aor->bindings, roam_binding, node)
+            binding_remove(b, "forgotten");
+        aor_free_if_empty(registrar, aor);
+    }
 }
 
 void registrar_handle(roam_registrar *registrar, roam_server_txn *txn, const roam_message *request)
@@ -217,10 +227,13 @@ static bool plan_contacts(plan *p)
         }
         return plan_clear(p);
     }
-    cursor = (roam_value_cursor){0};
-    while (message_values(p->request, HEADER_CONTACT, &cursor, &value))
-        if (!plan_contact(p, value))
-            return false;
+    bool last = p->registrar->config.removals_last;
+    for (int round = 0; round < (last ? 2 : 1); round++) {
+        cursor = (roam_value_cursor){0};
+        while (message_values(p->request, HEADER_CONTACT, &cursor, &value))
+            if ((!last || removes(value) == (round == 1)) && !plan_contact(p, value))
+                return false;
+    }
     if (p->nset > p->registrar->config.max_contacts && p->nmade) {
         refuse(p, 403, "too many contacts");
         return false;
@@ -270,6 +283,15 @@ static bool plan_contact(plan *p, roam_span value)
     p->made[p->nmade++] = b;
     p->set[p->nset++] = b;
     return true;
+}
+
+static bool removes(roam_span value)
+{
+    roam_name_addr contact;
+    roam_span text;
+    uint32_t seconds;
+    return name_addr_parse(value, &contact) == ROAM_OK && param_find(contact.params, SPAN("expires"), &text) &&
+           span_u32(text, &seconds) && seconds == 0;
 }
 
 static bool plan_clear(plan *p)
@@ -409,6 +431,8 @@ static void answer_ok(plan *p)
     /* RFC 5626 6: the registrar says that it honoured the reg-id. */
     if (p->outbound && message_has_token(p->request, HEADER_SUPPORTED, SPAN("outbound")))
         write_header(&r.w, HEADER_REQUIRE, SPAN("outbound"));
+    if (auth_enabled(registrar->auth) && registrar->auth->config.next_nonce)
+        auth_write_next_nonce(registrar->auth, &r.w, server_txn_source(p->txn));
     write_body(&r.w, (roam_span){0}, (roam_span){0});
     registrar->counters.accepted++;
     if (response_send(&r) == ROAM_EOVERFLOW)

@@ -17,6 +17,8 @@ typedef struct roam_registrar_config {
     uint32_t min_expires;     /* 0: 60. Shorter: 423 */
     uint32_t max_expires;     /* 0: 7200. Longer is cut */
     size_t max_contacts;      /* 0: ROAM_MAX_BINDINGS. More: 403 */
+    bool removals_last;   /* Contacts with expires=0 are worked off after the others: with rewrite_contact, an old and a
+                           * new Contact in one REGISTER become the same, and the new one is deleted */
     bool rewrite_contact; /* host and port of each Contact are replaced by the source of the REGISTER, as Asterisk does
                            */
 } roam_registrar_config;
@@ -67,6 +69,9 @@ void registrar_free(roam_registrar *registrar);
 
 /* Answers a REGISTER whose Request-URI is ours. */
 void registrar_handle(roam_registrar *registrar, roam_server_txn *txn, const roam_message *request);
+
+/* Forgets every binding, as after a restart: nobody is told but the notice. */
+void registrar_forget(roam_registrar *registrar);
 
 /* The name in the user part of a URI, unescaped, written to `space`. Empty: none, or too long. */
 roam_span registrar_user(const roam_uri *uri, char space[REGISTRAR_MAX_USER]);

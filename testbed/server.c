@@ -4,12 +4,22 @@ static int server_send(void *user, const roam_flow *flow, roam_span bytes);
 static void server_request(void *user, roam_server_txn *txn, const roam_message *request);
 static void server_ack(void *user, roam_flow *flow, const roam_message *ack);
 
+static int start_sip(roam_testserver *server)
+{
+    roam_sip_tu tu = {.send = server_send, .request = server_request, .ack = server_ack, .user = server};
+    int err = sip_init(&server->sip, &server->env, &tu);
+    server->sip.answer_trying = false; /* the proxy sends its 100 at once */
+    return err;
+}
+
 int testserver_init(roam_testserver *server, const roam_testserver_config *config, const roam_testserver_host *host)
 {
     *server = (roam_testserver){.host = *host};
     env_init(&server->env, config->allocator, config->seed, host->trace, host->user);
-    roam_sip_tu tu = {.send = server_send, .request = server_request, .ack = server_ack, .user = server};
-    int err = sip_init(&server->sip, &server->env, &tu);
+    outbox_init(&server->outbox, &server->env, config->delay, config->repeat_after, host->send, host->user);
+    server->overload_ppm = config->overload_ppm;
+    server->overload_retry = config->overload_retry;
+    int err = start_sip(server);
     site_init(&server->site, &server->env, &server->sip, host->notice, host->user);
     if (!err)
         err = auth_init(&server->auth, &server->env, &config->auth);
@@ -21,7 +31,6 @@ int testserver_init(roam_testserver *server, const roam_testserver_config *confi
         testserver_free(server);
         return err;
     }
-    server->sip.answer_trying = false; /* the proxy sends its 100 at once */
     if (config->timers.t1)
         server->sip.timers = config->timers;
     return ROAM_OK;
@@ -36,6 +45,7 @@ void testserver_free(roam_testserver *server)
     sip_free(&server->sip);
     if (server->auth.env)
         auth_free(&server->auth);
+    outbox_free(&server->outbox);
     site_free(&server->site);
     env_free(&server->env);
 }
@@ -53,6 +63,37 @@ int testserver_add_path(roam_testserver *server, uint32_t socket, const roam_add
 int testserver_add_user(roam_testserver *server, const char *name, const char *password)
 {
     return auth_add_user(&server->auth, span_of(name), password);
+}
+
+int testserver_restart(roam_testserver *server, roam_time now)
+{
+    roam_sip_timers timers = server->sip.timers;
+    roam_proxy_config proxy = server->proxy.config;
+    testserver_advance(server, now);
+    registrar_forget(&server->registrar);
+    auth_forget_nonces(&server->auth);
+    proxy_free(&server->proxy);
+    sip_free(&server->sip);
+    int err = start_sip(server);
+    server->sip.timers = timers;
+    if (!err)
+        err = proxy_init(&server->proxy, &server->site, &server->registrar, &server->auth, &proxy);
+    return err;
+}
+
+static bool overloaded(roam_testserver *server, roam_server_txn *txn, const roam_message *request)
+{
+    roam_name_addr to;
+    roam_response r;
+    if (!server->overload_ppm || name_addr_parse(message_value(request, HEADER_TO), &to) != ROAM_OK ||
+        name_addr_tag(&to).len || random_below(&server->env.random, 1000000) >= server->overload_ppm)
+        return false;
+    server->overloaded++;
+    response_begin(txn, &r, 503, (roam_span){0}, (roam_span){0});
+    write_header_u32(&r.w, HEADER_RETRY_AFTER, server->overload_retry);
+    write_body(&r.w, (roam_span){0}, (roam_span){0});
+    (void)response_send(&r);
+    return true;
 }
 
 void testserver_receive(roam_testserver *server, roam_time now, uint32_t socket, const roam_addr *from, roam_span bytes)
@@ -80,7 +121,7 @@ roam_time testserver_deadline(const roam_testserver *server)
 static int server_send(void *user, const roam_flow *flow, roam_span bytes)
 {
     roam_testserver *server = user;
-    server->host.send(server->host.user, flow->path->socket, &flow->remote, bytes);
+    outbox_send(&server->outbox, flow->path->socket, &flow->remote, bytes);
     return ROAM_OK;
 }
 
@@ -93,6 +134,8 @@ static void server_request(void *user, roam_server_txn *txn, const roam_message 
                                               .subject = request->request_uri,
                                               .call_id = message_value(request, HEADER_CALL_ID),
                                               .remote = *server_txn_source(txn)});
+    if (overloaded(server, txn, request))
+        return;
     if (request->method == METHOD_REGISTER && uri_parse(request->request_uri, &uri) == ROAM_OK &&
         site_owns_uri(&server->site, &uri))
         registrar_handle(&server->registrar, txn, request);

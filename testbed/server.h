@@ -5,6 +5,7 @@
 #ifndef ROAM_TESTBED_SERVER_H
 #define ROAM_TESTBED_SERVER_H
 
+#include "testbed/outbox.h"
 #include "testbed/proxy.h"
 
 typedef struct roam_testserver_host {
@@ -23,6 +24,10 @@ typedef struct roam_testserver_config {
     roam_auth_config auth;
     roam_registrar_config registrar;
     roam_proxy_config proxy;
+    roam_time delay;          /* everything leaves so much later */
+    roam_time repeat_after;   /* everything leaves twice; 0: once */
+    uint32_t overload_ppm;    /* of the requests without To tag: answered 503 ... */
+    uint32_t overload_retry;  /* ... with this Retry-After, in seconds */
 } roam_testserver_config;
 
 typedef struct roam_testserver {
@@ -33,6 +38,9 @@ typedef struct roam_testserver {
     roam_registrar registrar;
     roam_proxy proxy;
     roam_testserver_host host;
+    roam_outbox outbox;
+    uint32_t overload_ppm, overload_retry;
+    uint64_t overloaded;     /* requests answered so */
     uint64_t unknown_socket; /* datagrams that named a socket we do not have */
 } roam_testserver;
 
@@ -47,6 +55,10 @@ int testserver_add_domain(roam_testserver *server, const char *domain);
 int testserver_add_path(roam_testserver *server, uint32_t socket, const roam_addr *local);
 /* `password` NULL: trusted, never challenged. */
 int testserver_add_user(roam_testserver *server, const char *name, const char *password);
+
+/* As if the process had been stopped and started: bindings, nonces and transactions are gone; users, domains and paths
+ * stay. */
+int testserver_restart(roam_testserver *server, roam_time now);
 
 void testserver_receive(roam_testserver *server, roam_time now, uint32_t socket, const roam_addr *from,
                         roam_span bytes);
