@@ -444,11 +444,11 @@ static void test_requests_in_dialog(void **state)
     scene *s = hand_scene();
     hand h;
     roam_call_id id = hand_calls(&h, s, HAND_SDP, "");
-    unsigned options = hand_request(&h, "OPTIONS", 0, "", ""), frob = hand_request(&h, "FROBNICATE", 0, "", ""), refer = hand_request(&h, "REFER", 0, "Refer-To: <sip:x@y>\r\n", "");
+    unsigned options = hand_request(&h, "OPTIONS", 0, "", ""), frob = hand_request(&h, "FROBNICATE", 0, "", ""), publish = hand_request(&h, "PUBLISH", 0, "", "");
     world_run(&s->world, ROAM_MS(200));
     assert_int_equal(hand_status(&h, options, "OPTIONS"), 200);
     assert_int_equal(hand_status(&h, frob, "FROBNICATE"), 501);
-    assert_int_equal(hand_status(&h, refer, "REFER"), 405);
+    assert_int_equal(hand_status(&h, publish, "PUBLISH"), 405);
     hand spoof = h;
     snprintf(spoof.own_tag, sizeof spoof.own_tag, "other");
     unsigned bye = hand_request(&spoof, "BYE", 0, "", "");

@@ -39,13 +39,13 @@ typedef struct roam_call_options {
     const char *codecs;        /**< comma-separated preference, e.g. "PCMA,PCMU"; NULL: the agent's */
 } roam_call_options;
 
-/** How our transfer of a call goes on. */
+/** How our transfer of a call goes on. It may go on after the call has ended: its news then still comes with the call's id. */
 typedef enum roam_transfer_state {
     ROAM_TRANSFER_NONE,
     ROAM_TRANSFER_PENDING,  /**< REFER sent */
     ROAM_TRANSFER_ACCEPTED, /**< the peer tries; sip_code: what it hears from the target (100, 180, ...) */
     ROAM_TRANSFER_DONE,     /**< the target answered: 2xx */
-    ROAM_TRANSFER_FAILED    /**< refused, or the target did; the call goes on */
+    ROAM_TRANSFER_FAILED    /**< refused, or the target did: sip_code; or nobody says: status. The call goes on */
 } roam_transfer_state;
 ROAM_API const char *roam_transfer_state_text(roam_transfer_state state);
 
@@ -71,15 +71,18 @@ ROAM_API int roam_call_resume(roam_ua *ua, roam_call_id id);
 ROAM_API int roam_call_dtmf(roam_ua *ua, roam_call_id id, const char *digits);
 /**
  * Transfers the peer (RFC 3515, 5589): it is asked to call `target`. Progress comes as ROAM_EVENT_CALL_TRANSFER; the call stays until the application, or the peer, ends it.
- * Put it on hold before, as a user would expect. ROAM_ESTATE: not confirmed, or a transfer is under way.
+ * Put it on hold before, as a user would expect. ROAM_ESTATE: not confirmed, or a transfer is under way. ROAM_ELIMIT: four were asked for within 32 s.
+ * A peer that accepts without reporting (RFC 4488) leaves it at ROAM_TRANSFER_ACCEPTED.
  */
 ROAM_API int roam_call_transfer(roam_ua *ua, roam_call_id id, const char *target);
 /** Attended: the peer of `id` is asked to take the place of us in the confirmed call `other` (REFER with Replaces, RFC 3891). */
 ROAM_API int roam_call_transfer_to_call(roam_ua *ua, roam_call_id id, roam_call_id other);
 /**
  * Answers ROAM_EVENT_CALL_TRANSFER_REQUESTED: calls the target, and tells the peer how it goes. `options` for the new call; `new_call` may be NULL. Not accepted within 60 s: refused with 603.
+ * The call may have ended meanwhile (many peers hang up at once): its id is good here until the decision. After an error the decision is still open, and source and sink are the caller's.
  */
 ROAM_API int roam_call_transfer_accept(roam_ua *ua, roam_call_id id, const roam_call_options *options, roam_call_id *new_call);
+/** Refuses it: 300..699; 0 means 603. */
 ROAM_API int roam_call_transfer_reject(roam_ua *ua, roam_call_id id, unsigned status);
 /** Sends a body in the call's dialog by INFO (RFC 6086 without package: what gateways understand). The peer's comes as ROAM_EVENT_CALL_INFO. ROAM_EBUSY: one is under way. */
 ROAM_API int roam_call_send_info(roam_ua *ua, roam_call_id id, const char *content_type, roam_span body);

@@ -85,7 +85,7 @@ typedef enum roam_event_type {
     ROAM_EVENT_CALL_MEDIA_HEARD,   /**< call: ... and came back; gap_ms */
     ROAM_EVENT_IP_CHANGE_PROGRESS, /**< op, account, call, status, sip_code; report at RECOVERED and FAILED */
     ROAM_EVENT_SHUTDOWN_DONE,
-    ROAM_EVENT_CALL_TRANSFER,      /**< call: our transfer of it: transfer, sip_code */
+    ROAM_EVENT_CALL_TRANSFER,      /**< call: our transfer of it: transfer, sip_code or status; may come after the call's last CALL_STATE */
     ROAM_EVENT_CALL_TRANSFER_REQUESTED, /**< call: the peer asks us to call `uri`: roam_call_transfer_accept() or _reject() */
     ROAM_EVENT_CALL_REPLACED,      /**< call: `other_call` has taken its place (RFC 3891); this one ends */
     ROAM_EVENT_CALL_INFO,          /**< call: an INFO that is not DTMF: content_type, body. sip_code instead: the answer to ours */

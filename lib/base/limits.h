@@ -14,6 +14,7 @@
 #define ROAM_MAX_TRANSACTIONS 20000u  /* client and server together */
 #define ROAM_MAX_INCOMING_CALLS 64u   /* ringing at once; more: 486 */
 #define ROAM_MAX_CALLS 2048u
+#define ROAM_MAX_LINGERING 256u       /* calls that are over, whose dialogs wait for the end of a transfer */
 #define ROAM_MAX_ACCOUNTS 16384u
 #define ROAM_MAX_OUTPUTS 65536u       /* queued for the edge; an edge that drains never sees it */
 #define ROAM_MAX_FORKS 16u            /* early dialogs of one INVITE */

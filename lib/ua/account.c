@@ -1,6 +1,7 @@
 #include "ua/account.h"
 
 #include "ua/call.h"
+#include "ua/transfer.h"
 
 void roam_account_config_default(roam_account_config *config)
 {
@@ -64,6 +65,32 @@ roam_account *account_for_request(const roam_ua *ua, const roam_message *request
                 return account;
         }
     return NULL;
+}
+
+int account_complete_uri(const roam_account *account, roam_span given, roam_writer *w)
+{
+    roam_uri own, parsed;
+    size_t begin = w->len;
+    roam_span rest, scheme = span_cut(given, ':', &rest);
+    bool has_scheme = rest.ptr && (span_ieq(scheme, SPAN("sip")) || span_ieq(scheme, SPAN("sips")) || span_ieq(scheme, SPAN("tel")));
+    if (!has_scheme)
+        write_lit(w, "sip:");
+    write_span(w, given);
+    if (!has_scheme && !memchr(given.ptr, '@', given.len) && uri_parse(span_of(account->aor), &own) == 0) {
+        write_char(w, '@');
+        if (memchr(own.host.ptr, ':', own.host.len)) {
+            write_char(w, '[');
+            write_span(w, own.host);
+            write_char(w, ']');
+        } else {
+            write_span(w, own.host);
+        }
+        if (own.port) {
+            write_char(w, ':');
+            write_u64(w, own.port);
+        }
+    }
+    return w->overflow || uri_parse(span_make(w->ptr + begin, w->len - begin), &parsed) != 0 ? ROAM_EINVAL : 0;
 }
 
 int account_next_hop(roam_account *account, roam_span uri, roam_uri *out)
@@ -231,6 +258,7 @@ int roam_account_remove(roam_ua *ua, roam_account_id id)
     list_each(call, &ua->calls, roam_call, node)
         if (call->account == account)
             call_hangup(call, "account removed");
+    calls_drop_lingering(ua, account);
     registration_want(account, WANT_UNREGISTERED);
     ua_leave(ua);
     return 0;

@@ -78,6 +78,8 @@ roam_account *account_first(const roam_ua *ua);
 roam_account *account_for_request(const roam_ua *ua, const roam_message *request);
 /* The Contact of a request or response that leaves on this flow: <sip:user@host:port>, the mapped address where it is known and wanted. */
 void write_contact(roam_account *account, roam_writer *w, const roam_flow *flow);
+/* The URI that a user means: "bob" and "bob@host" take what is missing from the account. ROAM_EINVAL: it is none, or does not fit. */
+int account_complete_uri(const roam_account *account, roam_span given, roam_writer *w);
 /* The next hop of a request outside of a dialog: the outbound proxy, or the URI itself. */
 int account_next_hop(roam_account *account, roam_span uri, roam_uri *out);
 /* The outbound proxy as a route, with ";lr"; false when there is none. */

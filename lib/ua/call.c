@@ -1,6 +1,8 @@
 /* The life of a call: states, commands, and the work that keeps it as it should be. */
 #include "ua/call.h"
 
+#include "ua/transfer.h"
+
 #include <assert.h>
 
 #define DISCONNECT_LIMIT ROAM_SECONDS(64) /* a good-bye that nobody answers (64*T1, and a CANCEL before it) */
@@ -40,7 +42,7 @@ static bool dialog_key(char *out, size_t cap, roam_span call_id, roam_span tag, 
     return !w.overflow;
 }
 
-roam_call *call_by_dialog(const roam_ua *ua, roam_span call_id, roam_span our_tag)
+static roam_call *find_by_dialog(const roam_ua *ua, roam_span call_id, roam_span our_tag)
 {
     char space[sizeof((roam_call *)0)->dialog_key];
     roam_span key;
@@ -48,6 +50,18 @@ roam_call *call_by_dialog(const roam_ua *ua, roam_span call_id, roam_span our_ta
         return NULL;
     roam_map_node *node = map_find(&ua->call_dialogs, key);
     return node ? container_of(node, roam_call, dialog_node) : NULL;
+}
+
+roam_call *call_by_dialog(const roam_ua *ua, roam_span call_id, roam_span our_tag)
+{
+    roam_call *call = find_by_dialog(ua, call_id, our_tag);
+    return call && !call->lingers ? call : NULL;
+}
+
+roam_call *call_lingering(const roam_ua *ua, roam_span call_id, roam_span our_tag)
+{
+    roam_call *call = find_by_dialog(ua, call_id, our_tag);
+    return call && call->lingers ? call : NULL;
 }
 
 int call_index_dialog(roam_call *call)
@@ -99,6 +113,8 @@ void call_set_state(roam_call *call, roam_call_state state, int code, const char
     if (code)
         call->last_status = code;
     send_event(call, ROAM_EVENT_CALL_STATE, code > 0 ? code : 0, code < 0 ? code : 0, why);
+    if (call->referral)
+        referral_follow(call);
 }
 
 void call_set_link(roam_call *call, roam_link_state link, const char *why)
@@ -134,6 +150,11 @@ static void on_refresh_timer(roam_timer *timer)
 static void on_offline(roam_timer *timer)
 {
     roam_call *call = container_of(timer, roam_call, offline_timer);
+    if (call->lingers) {
+        transfers_free(call);
+        referrals_free(call);
+        return;
+    }
     move_failed(&call->move, ROAM_EOFFLINE, 0, "no network for too long");
     call_end(call, ROAM_EOFFLINE, "no network for too long");
 }
@@ -167,6 +188,8 @@ roam_call *call_new(roam_ua *ua, roam_account *account, bool outgoing)
     call->state = outgoing ? ROAM_CALL_CALLING : ROAM_CALL_INCOMING;
     call->since = ua_now(ua);
     list_init(&call->node);
+    list_init(&call->transfers);
+    list_init(&call->referrals);
     map_node_init(&call->id_node);
     map_node_init(&call->dialog_node);
     work_init(&call->work, run);
@@ -217,7 +240,8 @@ void call_end(roam_call *call, int code, const char *why)
     detach_transactions(call);
     call_media_stop(call);
     move_cancel(&call->move);
-    if (call->dialog.env) /* a call that found no path has none yet */
+    bool lingers = call_may_linger(call, code);
+    if (call->dialog.env && !lingers) /* a call that found no path has none yet */
         dialog_set_state(&call->dialog, DIALOG_ENDED, why);
     env_cancel(&ua->env, &call->refresh_timer);
     env_cancel(&ua->env, &call->offline_timer);
@@ -225,10 +249,14 @@ void call_end(roam_call *call, int code, const char *why)
     env_cancel(&ua->env, &call->move_timer);
     call_set_state(call, ROAM_CALL_ENDED, code, why);
     list_remove(&call->node);
-    list_push(&ua->dead_calls, &call->node);
     map_remove(&ua->call_ids, &call->id_node);
-    map_remove(&ua->call_dialogs, &call->dialog_node);
     ua->ncalls--;
+    if (lingers) {
+        call_linger(call);
+        return;
+    }
+    list_push(&ua->dead_calls, &call->node);
+    map_remove(&ua->call_dialogs, &call->dialog_node);
 }
 
 void call_free(roam_call *call)
@@ -250,6 +278,13 @@ void call_free(roam_call *call)
         map_remove(&ua->call_dialogs, &call->dialog_node);
         ua->ncalls--;
     }
+    call->lingers = false;
+    transfers_free(call);
+    referrals_free(call);
+    if (call->referral)
+        referral_follow(call);
+    env_cancel(&ua->env, &call->offline_timer);
+    map_remove(&ua->call_dialogs, &call->dialog_node);
     list_remove(&call->node);
     list_remove(&call->work.node);
     session_free(&call->session);
@@ -264,6 +299,19 @@ void call_free(roam_call *call)
 }
 
 /* ---- the path ---- */
+
+static void path_lost(roam_call *call)
+{
+    call_refresh_path_lost(call);
+    transfers_path_lost(call);
+    referrals_path_lost(call);
+}
+
+/* A move is a story of calls that live. */
+static bool tells_moves(const roam_call *call)
+{
+    return call->state != ROAM_CALL_DISCONNECTING && call->state != ROAM_CALL_ENDED;
+}
 
 static void arm_offline(roam_call *call)
 {
@@ -285,10 +333,10 @@ static void path_refused(roam_call *call)
 static void path_offline(roam_call *call, const char *why)
 {
     if (call->flow) {
-        call_refresh_path_lost(call);
+        path_lost(call);
         flow_unref(call->flow);
         call->flow = NULL;
-        if (call->state != ROAM_CALL_DISCONNECTING)
+        if (tells_moves(call))
             call_move_begin(call, NULL, false, why);
     }
     arm_offline(call);
@@ -359,10 +407,10 @@ bool call_keep_path(roam_call *call)
         if (ip_change_collecting(ua))
             return used->state == PATH_UP;
         bool alive = used->state == PATH_UP;
-        call_refresh_path_lost(call);
+        path_lost(call);
         flow_unref(call->flow);
         call->flow = NULL;
-        if (call->state != ROAM_CALL_DISCONNECTING) {
+        if (tells_moves(call)) {
             call_move_begin(call, &source, alive, "another path leads to the next hop");
             call_set_link(call, ROAM_LINK_MOVING, "path changed");
         }
@@ -403,11 +451,21 @@ static bool hangs_up_on_move(roam_call *call)
     return true;
 }
 
+static void run_transfers(roam_call *call)
+{
+    transfers_run(call);
+    if (call->state != ROAM_CALL_ENDED || call->lingers)
+        referrals_run(call);
+}
+
 static void run(roam_work *work)
 {
     roam_call *call = container_of(work, roam_call, work);
-    if (call->state == ROAM_CALL_ENDED)
+    if (call->state == ROAM_CALL_ENDED) {
+        if (call->lingers && call_keep_path(call))
+            run_transfers(call);
         return;
+    }
     call_media_drop_dead(call);
     bool path = call_keep_path(call);
     if (call->state == ROAM_CALL_ENDED || hangs_up_on_move(call))
@@ -429,12 +487,15 @@ static void run(roam_work *work)
         if (path) {
             call_run_reanswer(call);
             call_run_refresh(call);
+            run_transfers(call);
         }
         call_check_recovered(call);
         break;
     case ROAM_CALL_DISCONNECTING:
         if (path)
             call_run_disconnecting(call);
+        if (path)
+            run_transfers(call);
         break;
     case ROAM_CALL_ENDED:
         break;
@@ -496,31 +557,11 @@ int roam_call_make(roam_ua *ua, roam_account_id account_id, const char *uri, con
         return ROAM_ENOTFOUND;
     if (!uri || !*uri || ua->life != UA_RUNNING)
         return uri && *uri ? ROAM_ESTATE : ROAM_EINVAL;
-    /* "bob" and "bob@host" take what is missing from the account. */
     char text[ROAM_MAX_URI];
     roam_writer w;
-    roam_uri own, parsed;
-    roam_span given = span_of(uri);
+    roam_uri parsed;
     writer_init(&w, text, sizeof text);
-    bool has_scheme = memchr(uri, ':', given.len) && (span_starts(given, SPAN("sip:")) || span_starts(given, SPAN("sips:")) || span_starts(given, SPAN("tel:")));
-    if (!has_scheme)
-        write_lit(&w, "sip:");
-    write_span(&w, given);
-    if (!has_scheme && !memchr(uri, '@', given.len) && uri_parse(span_of(account->aor), &own) == 0) {
-        write_char(&w, '@');
-        if (memchr(own.host.ptr, ':', own.host.len)) {
-            write_char(&w, '[');
-            write_span(&w, own.host);
-            write_char(&w, ']');
-        } else {
-            write_span(&w, own.host);
-        }
-        if (own.port) {
-            write_char(&w, ':');
-            write_u64(&w, own.port);
-        }
-    }
-    if (w.overflow || uri_parse(writer_span(&w), &parsed) != 0)
+    if (account_complete_uri(account, span_of(uri), &w) != 0 || uri_parse(writer_span(&w), &parsed) != 0)
         return ROAM_EINVAL;
     if (parsed.scheme != URI_SIP && !(parsed.scheme == URI_TEL && account->proxy))
         return ROAM_EUNSUPPORTED;

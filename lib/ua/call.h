@@ -17,6 +17,8 @@
 #define CALL_MAX_LEGS 3u
 
 typedef struct roam_call roam_call;
+typedef struct roam_transfer roam_transfer;
+typedef struct roam_referral roam_referral;
 
 typedef enum roam_call_leg_state {
     LEG_NONE,
@@ -139,6 +141,13 @@ struct roam_call {
     roam_timer offline_timer; /* offline_max */
     roam_timer life_timer;    /* bounds DISCONNECTING, and the wait for a CANCEL's 487 */
 
+    /* transfers: see transfer.h */
+    roam_list transfers;      /* roam_transfer.node: our REFERs */
+    roam_list referrals;      /* roam_referral.node: the peer's */
+    roam_referral *referral;  /* this call is made for that REFER, whose sender hears how it goes; NULL: for none */
+    bool referred_once;       /* the peer's first REFER came: the next ones have to be told apart */
+    bool lingers;             /* ENDED for everybody, but a transfer goes on in its dialog: in roam_ua.lingering */
+
     /* media */
     roam_session session;
     roam_net_dest *media_dest;
@@ -161,6 +170,8 @@ roam_call *call_find(const roam_ua *ua, roam_call_id id);
 roam_call *call_by_dialog(const roam_ua *ua, roam_span call_id, roam_span our_tag);
 /* A new call in `state`; in the lists, no dialog yet. NULL: no memory or too many. */
 roam_call *call_new(roam_ua *ua, roam_account *account, bool outgoing);
+/* The same for a call that is over and whose dialog lingers (RFC 5057). */
+roam_call *call_lingering(const roam_ua *ua, roam_span call_id, roam_span our_tag);
 int call_index_dialog(roam_call *call); /* after the dialog has its Call-ID and local tag, or has others */
 void call_free(roam_call *call);
 /* The one function that sets the state. Tells the application. */

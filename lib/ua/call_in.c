@@ -1,5 +1,6 @@
 /* The incoming side of a call: the INVITE that begins it, the requests in its dialog. */
 #include "ua/call.h"
+#include "ua/transfer.h"
 #include "ua/uas.h"
 
 #define BODY_MAX 4096u
@@ -411,7 +412,9 @@ void call_request(roam_call *call, roam_server_txn *txn, const roam_message *m)
         uas_respond(ua, txn, status, "");
         return;
     }
-    if (call->state == ROAM_CALL_DISCONNECTING && m->method != METHOD_BYE) {
+    bool leaving = call->state == ROAM_CALL_DISCONNECTING, over = call->state == ROAM_CALL_ENDED;
+    bool of_a_transfer = m->method == METHOD_NOTIFY || m->method == METHOD_SUBSCRIBE; /* which outlives the call in its dialog (RFC 5057) */
+    if ((leaving || over) && !of_a_transfer && !(leaving && m->method == METHOD_BYE)) {
         uas_respond(ua, txn, 481, "");
         return;
     }
@@ -432,6 +435,15 @@ void call_request(roam_call *call, roam_server_txn *txn, const roam_message *m)
         break;
     case METHOD_INFO:
         on_info(call, txn, m);
+        break;
+    case METHOD_REFER:
+        referral_on_refer(call, txn, m);
+        break;
+    case METHOD_NOTIFY:
+        transfer_on_notify(call, txn, m);
+        break;
+    case METHOD_SUBSCRIBE:
+        referral_on_subscribe(call, txn, m);
         break;
     case METHOD_OPTIONS:
         uas_respond(ua, txn, 200, "Accept: application/sdp\r\n");

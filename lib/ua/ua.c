@@ -2,6 +2,7 @@
 
 #include "ua/account.h"
 #include "ua/call.h"
+#include "ua/transfer.h"
 #include "ua/uas.h"
 
 #define LEAVE_LIMIT ROAM_SECONDS(4)
@@ -81,6 +82,7 @@ roam_ua *roam_ua_new(const roam_ua_config *config)
     outputs_init(&ua->out, mem);
     list_init(&ua->accounts);
     list_init(&ua->calls);
+    list_init(&ua->lingering);
     list_init(&ua->work);
     list_init(&ua->dead_calls);
     list_init(&ua->dead_accounts);
@@ -130,6 +132,8 @@ void roam_ua_free(roam_ua *ua)
         return;
     list_each(call, &ua->calls, roam_call, node)
         call_free(call);
+    list_each(call, &ua->lingering, roam_call, node)
+        call_free(call);
     bury(ua);
     list_each(account, &ua->accounts, roam_account, node)
         account_free(account);
@@ -170,6 +174,8 @@ void ua_work_all(roam_ua *ua)
         ua_work(ua, &call->work);
         ua_work(ua, &call->account->reg.work);
     }
+    list_each(call, &ua->lingering, roam_call, node)
+        ua_work(ua, &call->work);
     list_each(account, &ua->accounts, roam_account, node)
         ua_work(ua, &account->reg.work);
 }
@@ -288,6 +294,7 @@ void roam_ua_shutdown(roam_ua *ua)
     ua_enter(ua, ua_now(ua));
     ua->life = UA_LEAVING;
     env_arm(&ua->env, &ua->leave_timer, LEAVE_LIMIT);
+    calls_drop_lingering(ua, NULL);
     list_each(call, &ua->calls, roam_call, node)
         call_hangup(call, "the agent leaves");
     list_each(account, &ua->accounts, roam_account, node)

@@ -14,10 +14,10 @@
 
 
 /* What we can do, said in Allow and nowhere exaggerated. */
-#define UA_ALLOW "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, INFO"
+#define UA_ALLOW "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, INFO, REFER, NOTIFY"
 
 /* Extensions that we have: Supported, and what a peer may require. */
-#define UA_SUPPORTED "timer"
+#define UA_SUPPORTED "timer, norefersub"
 
 #define UA_GIVEN_UP 64u
 
@@ -40,6 +40,8 @@ struct roam_ua {
     roam_map call_dialogs; /* roam_call.dialog_node by Call-ID and our tag */
     roam_map media_sockets; /* roam_leg_socket by the host's handle */
     size_t ncalls;
+    roam_list lingering;   /* roam_call.node: over, but for a transfer in its dialog */
+    size_t nlingering;
     uint32_t next_account, next_call;
 
     roam_list work;        /* roam_work.node: what has to be looked at before this input ends */

@@ -102,6 +102,8 @@ void uas_request(roam_ua *ua, roam_server_txn *txn, const roam_message *m)
         return;
     if (tag.len) {
         roam_call *call = call_by_dialog(ua, message_value(m, HEADER_CALL_ID), tag);
+        if (!call)
+            call = call_lingering(ua, message_value(m, HEADER_CALL_ID), tag);
         if (call)
             call_request(call, txn, m);
         else
@@ -118,6 +120,12 @@ void uas_request(roam_ua *ua, roam_server_txn *txn, const roam_message *m)
     case METHOD_BYE:
     case METHOD_UPDATE:
     case METHOD_INFO:
+        uas_respond(ua, txn, 481, "");
+        break;
+    case METHOD_REFER: /* who asks us to call somebody must be in a call with us: anybody could make us ring anybody (RFC 3515 5.2) */
+        uas_respond(ua, txn, 403, "");
+        break;
+    case METHOD_NOTIFY: /* of a subscription that nobody has (RFC 6665 4.1.3) */
         uas_respond(ua, txn, 481, "");
         break;
     default:
