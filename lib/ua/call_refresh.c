@@ -344,7 +344,7 @@ static refresh_plan plan_target(roam_call *call)
     if (can_update(call))
         return PLAN_TARGET;
     bool silent = !call->session.agreed.active;
-    return call->session.state == OFFER_STABLE && call->session.said.text && (silent || leg_alive(call, call->told.leg)) ? PLAN_REPEAT : PLAN_NOTHING;
+    return call->session.state == OFFER_STABLE && call->session.said.len && (silent || leg_alive(call, call->told.leg)) ? PLAN_REPEAT : PLAN_NOTHING;
 }
 
 static refresh_plan make_plan(roam_call *call, unsigned w, const roam_call_leg *wanted)
@@ -606,8 +606,8 @@ static void on_failure(roam_call *call, unsigned code, const roam_message *respo
     bool retry_after = response && message_seconds(response, HEADER_RETRY_AFTER, &seconds);
     bool for_now = meaning_of(code) == MEANS_LATER || retry_after;
     bool may_wait = move_active(&call->move) || call->refresh_failures < PATIENCE || session_timer_due(&call->session_timer) == SESSION_REFRESH_DUE;
-    if (seconds > ROAM_MAX_RETRY_AFTER)
-        seconds = ROAM_MAX_RETRY_AFTER;
+    if (seconds > ROAM_MAX_CALL_RETRY_AFTER)
+        seconds = ROAM_MAX_CALL_RETRY_AFTER;
     if (for_now && may_wait)
         wait_and_retry(call, retry_after ? ROAM_SECONDS(seconds) + ROAM_MS(random_below(&env->random, 100)) : retry_delay(call), (int)code, why);
     else

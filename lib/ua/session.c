@@ -28,10 +28,18 @@ void session_free(roam_session *s)
     if (s->env) {
         mem_free(&s->env->mem, s->remote_offer);
         mem_free(&s->env->mem, s->others);
-        mem_free(&s->env->mem, s->said.text);
-        mem_free(&s->env->mem, s->saying.text);
     }
-    s->remote_offer = s->others = s->said.text = s->saying.text = NULL;
+    s->remote_offer = s->others = NULL;
+}
+
+void session_fork(roam_session *out, const roam_session *s)
+{
+    *out = *s;
+    out->state = OFFER_STABLE;
+    out->remote_offer = out->others = NULL; /* refused m= lines belong to the old dialog */
+    out->remote_offer_len = out->others_len = out->others_before = 0;
+    out->stream_index = 0;
+    out->said.len = out->saying.len = 0;
 }
 
 static void set_state(roam_session *s, roam_offer_state state)
@@ -91,14 +99,14 @@ static size_t fix_version(roam_session *s, roam_writer *w, size_t at, const roam
     return after_origin;
 }
 
-/* Keeps what was written for a repetition. Without memory there will be none. */
-static void keep_description(roam_session *s, const roam_writer *w, size_t after_origin, roam_direction direction, struct roam_description *d)
+/* Keeps what was written for a repetition. */
+static void keep_description(const roam_session *s, const roam_writer *w, size_t after_origin, roam_direction direction, struct roam_description *d)
 {
-    mem_free(&s->env->mem, d->text);
-    *d = (struct roam_description){.version = s->version, .direction = direction, .len = w->len - after_origin};
-    d->text = mem_alloc(&s->env->mem, d->len);
-    if (d->text)
-        memcpy(d->text, w->ptr + after_origin, d->len);
+    size_t len = w->len - after_origin;
+    d->version = s->version;
+    d->direction = direction;
+    d->len = len <= sizeof d->text ? len : 0;
+    memcpy(d->text, w->ptr + after_origin, d->len);
 }
 
 static void write_session_lines(roam_writer *w, const roam_session_local *local)
@@ -207,7 +215,7 @@ int session_repeat(roam_session *s, roam_writer *w)
 {
     if (s->state != OFFER_STABLE)
         return ROAM_ESTATE;
-    if (!s->said.text)
+    if (!s->said.len)
         return ROAM_ENOTFOUND;
     if (s->version != s->said.version) /* another description went out since: the peer may have taken it, or may remember its number */
         s->version++;
@@ -358,15 +366,6 @@ static int read_answer(roam_session *s, const roam_sdp *sdp, roam_agreement *a)
     return 0;
 }
 
-static void settle_description(roam_session *s)
-{
-    if (!s->saying.text)
-        return; /* another answer to the same offer */
-    mem_free(&s->env->mem, s->said.text);
-    s->said = s->saying;
-    s->saying.text = NULL;
-}
-
 int session_take_answer(roam_session *s, roam_span text)
 {
     if (s->state != OFFER_LOCAL)
@@ -381,7 +380,7 @@ int session_take_answer(roam_session *s, roam_span text)
     arena_free(&arena);
     if (!err) {
         s->agreed = a;
-        settle_description(s);
+        s->said = s->saying;
     }
     set_state(s, OFFER_STABLE);
     return err;

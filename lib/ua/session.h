@@ -47,8 +47,8 @@ typedef struct roam_session {
     uint64_t taken[2];         /* payload types that the peer has used for something else: a bit each (RFC 3264 8.3.2) */
     bool narrow;               /* offers hold the codec in use and no other: for a peer that refused more */
     struct roam_description {  /* a description of ours without its o= line */
-        char *text;            /* NULL: none, or no memory for it */
-        size_t len;
+        char text[640];
+        size_t len;            /* 0: none, or too long to be kept */
         uint64_t version;
         roam_direction direction;
     } said, saying;            /* said: of the last complete exchange; saying: our pending offer */
@@ -67,6 +67,8 @@ typedef struct roam_session {
 /* `codecs`: "PCMA,PCMU", unknown names skipped; NULL or nothing left: all we have. */
 void session_init(roam_session *s, roam_env *env, const char *codecs);
 void session_free(roam_session *s);
+/* The same session for another dialog, nothing pending: identity, codecs, hold, what was agreed. */
+void session_fork(roam_session *out, const roam_session *s);
 
 /* Writes an offer. `hold`: we want the peer on hold. */
 int session_offer(roam_session *s, roam_writer *w, const roam_session_local *local, bool hold);
