@@ -296,13 +296,27 @@ static void test_stray_answers(void **state)
     scene_free(s);
 }
 
+static void test_user_agent_of_two_lines(void **state)
+{
+    /* A configured User-Agent with a line end in it would forge headers: the agent is not made. */
+    (void)state;
+    roam_ua_config config;
+    roam_ua_config_default(&config);
+    config.user_agent = "roam\r\nRoute: <sip:203.0.113.1>";
+    assert_null(roam_ua_new(&config));
+    config.user_agent = "roam test";
+    roam_ua *ua = roam_ua_new(&config);
+    assert_non_null(ua);
+    roam_ua_free(ua);
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_mutations), cmocka_unit_test(test_call_flood),   cmocka_unit_test(test_absurd_sizes),
-        cmocka_unit_test(test_forged),    cmocka_unit_test(test_stray_answers),
+        cmocka_unit_test(test_forged),    cmocka_unit_test(test_stray_answers), cmocka_unit_test(test_user_agent_of_two_lines),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -32,7 +32,7 @@ ROAM_API const char *roam_version(void);
 typedef struct roam_ua_config {
     const roam_allocator *allocator; /**< NULL: malloc */
     uint8_t seed[32];          /**< of all randomness: from the OS in the field, from the scenario in a simulation */
-    const char *user_agent;    /**< NULL: "roam/VERSION" */
+    const char *user_agent;    /**< one line; NULL: "roam/VERSION" */
     uint16_t sip_port;         /**< where requests are received; 0: whatever the OS gives (then kept over moves) */
     roam_ip bind;              /**< use only this local address; family 0: any */
     uint16_t rtp_port_min, rtp_port_max; /**< even ports; 0: whatever the OS gives */

@@ -69,9 +69,20 @@ static void on_leave_timer(roam_timer *timer)
     (void)timer; /* ua_leave looks */
 }
 
+/* A text that becomes a header's value must not become two headers. */
+static bool one_line(const char *text)
+{
+    for (; text && *text; text++)
+        if ((unsigned char)*text < 0x20 || *text == 0x7f)
+            return false;
+    return true;
+}
+
 roam_ua *roam_ua_new(const roam_ua_config *config)
 {
     roam_mem first;
+    if (!one_line(config->user_agent))
+        return NULL;
     mem_init(&first, config->allocator);
     roam_ua *ua = mem_new(&first, roam_ua);
     if (!ua)
