@@ -135,6 +135,69 @@ static int run_dtmf(cli_session *s, int argc, char **argv, json *result, const c
     return roam_call_dtmf(cli_session_ua(s), id, argv[2]);
 }
 
+static int run_transfer(cli_session *s, int argc, char **argv, json *result, const char **wrong)
+{
+    roam_call_id id;
+    if (argc != 3)
+        return ROAM_EINVAL;
+    int err = call_argument(s, argv[1], TALKING, &id, wrong);
+    if (err)
+        return err;
+    json_u64(result, "call", id);
+    return roam_call_transfer(cli_session_ua(s), id, argv[2]);
+}
+
+static int run_transfer_to_call(cli_session *s, int argc, char **argv, json *result, const char **wrong)
+{
+    roam_call_id id, other;
+    if (argc != 3)
+        return ROAM_EINVAL;
+    int err = call_argument(s, argv[1], TALKING, &id, wrong);
+    if (!err)
+        err = call_argument(s, argv[2], TALKING, &other, wrong);
+    if (err)
+        return err;
+    json_u64(result, "call", id);
+    json_u64(result, "other_call", other);
+    return roam_call_transfer_to_call(cli_session_ua(s), id, other);
+}
+
+/* The call may be over by now, and its id is good all the same. */
+static int asked_argument(cli_session *s, const char *text, roam_call_id *id, const char **wrong)
+{
+    *id = s->transfer_asked;
+    if (text)
+        return number(text, id) ? 0 : ROAM_EINVAL;
+    *wrong = *id ? NULL : "nobody asked for a transfer";
+    return *id ? 0 : ROAM_ENOTFOUND;
+}
+
+static int run_accept_transfer(cli_session *s, int argc, char **argv, json *result, const char **wrong)
+{
+    roam_call_id id, new_id = 0;
+    int err = asked_argument(s, argc > 1 ? argv[1] : NULL, &id, wrong);
+    if (err)
+        return err;
+    json_u64(result, "call", id);
+    err = cli_session_accept_transfer(s, id, &new_id, wrong);
+    if (new_id)
+        json_u64(result, "new_call", new_id);
+    return err;
+}
+
+static int run_reject_transfer(cli_session *s, int argc, char **argv, json *result, const char **wrong)
+{
+    roam_call_id id;
+    uint32_t code = 0;
+    if (argc > 2 && !number(argv[2], &code))
+        return ROAM_EINVAL;
+    int err = asked_argument(s, argc > 1 ? argv[1] : NULL, &id, wrong);
+    if (err)
+        return err;
+    json_u64(result, "call", id);
+    return roam_call_transfer_reject(cli_session_ua(s), id, code);
+}
+
 static int run_source(cli_session *s, int argc, char **argv, json *result, const char **wrong)
 {
     roam_call_id id;
@@ -238,6 +301,10 @@ const cli_command commands[] = {
     {"resume", "[CALL]", "take the hold back", run_resume},
     {"dtmf", "CALL DIGITS", "send digits: 0-9 * # A-D", run_dtmf},
     {"hangup", "[CALL]", "end a call in any state", run_hangup},
+    {"transfer", "CALL URI", "ask the peer to call somebody else", run_transfer},
+    {"transfer-to-call", "CALL CALL", "ask the peer of the first call to take our place in the second", run_transfer_to_call},
+    {"accept-transfer", "[CALL]", "call whom the peer asked us to call", run_accept_transfer},
+    {"reject-transfer", "[CALL] [CODE]", "do not, with 603 or another status", run_reject_transfer},
     {"source", "CALL WHAT", "play something else: tone:HZ, a sound file, null", run_source},
     {"sink", "CALL FILE", "record elsewhere; null: nowhere", run_sink},
     {"ip-change", "[OPTION...]", "say that the network changed: restart-listener=yes|no restart-delay=MS shutdown-transport=yes|no", run_ip_change},

@@ -92,26 +92,42 @@ known_call *cli_session_call(cli_session *session, roam_call_id id)
     return NULL;
 }
 
+/* A call that was begun here; its sink's name may hold the id. */
+static int begun(cli_session *session, roam_call_id id, const char **wrong)
+{
+    roam_ua *ua = cli_session_ua(session);
+    roam_audio_sink *sink;
+    known_call *call = call_remember(session, id);
+    if (call)
+        call->outgoing = true;
+    *wrong = sound_sink(session->settings->sink, id, &sink);
+    if (*wrong) {
+        roam_call_hangup(ua, id);
+        return ROAM_EIO;
+    }
+    return sink ? roam_call_set_sink(ua, id, sink) : 0;
+}
+
 int cli_session_make_call(cli_session *session, roam_account_id account, const char *uri, roam_call_id *id, const char **wrong)
 {
     roam_call_options options = {0};
-    roam_audio_sink *sink;
     *wrong = sound_source(session->settings->source, &options.source);
     if (*wrong)
         return ROAM_EIO;
-    roam_ua *ua = cli_session_ua(session);
-    int err = roam_call_make(ua, account, uri, &options, id);
-    if (err)
-        return err;
-    known_call *call = call_remember(session, *id);
-    if (call)
-        call->outgoing = true;
-    *wrong = sound_sink(session->settings->sink, *id, &sink); /* its name may hold the id */
-    if (*wrong) {
-        roam_call_hangup(ua, *id);
+    int err = roam_call_make(cli_session_ua(session), account, uri, &options, id);
+    return err ? err : begun(session, *id, wrong);
+}
+
+int cli_session_accept_transfer(cli_session *session, roam_call_id id, roam_call_id *new_id, const char **wrong)
+{
+    roam_call_options options = {0};
+    *wrong = sound_source(session->settings->source, &options.source);
+    if (*wrong)
         return ROAM_EIO;
-    }
-    return sink ? roam_call_set_sink(ua, *id, sink) : 0;
+    int err = roam_call_transfer_accept(cli_session_ua(session), id, &options, new_id);
+    if (err && options.source && options.source->close)
+        options.source->close(options.source);
+    return err ? err : begun(session, *new_id, wrong);
 }
 
 int cli_session_answer(cli_session *session, roam_call_id id, const char **wrong)
@@ -161,6 +177,8 @@ static void on_event(void *user, roam_agent *agent, const roam_event *event)
     (void)agent;
     if (event->call && !call && event->type == ROAM_EVENT_CALL_INCOMING)
         call = call_remember(session, event->call);
+    if (event->type == ROAM_EVENT_CALL_TRANSFER_REQUESTED)
+        session->transfer_asked = event->call;
     if (call && event->type == ROAM_EVENT_CALL_STATE) {
         if (event->call_state == ROAM_CALL_CONFIRMED && !call->confirmed_at)
             call->confirmed_at = event->time;

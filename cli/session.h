@@ -32,6 +32,7 @@ typedef struct cli_session {
     bool leaving;        /* shutdown is under way */
     bool left;           /* and done */
     known_call *calls;     /* oldest first */
+    roam_call_id transfer_asked; /* the call whose peer asked last to be transferred; 0: none */
     /* What the subcommand wants to know. The call of an event is still in `calls` while this runs. */
     void (*event)(struct cli_session *session, const roam_event *event);
     void *user;
@@ -55,5 +56,7 @@ known_call *cli_session_call(cli_session *session, roam_call_id id); /* NULL: un
 /* Commands with the source and sink of the settings. `*wrong` (where the sound is at fault) says more than the roam_err. */
 int cli_session_make_call(cli_session *session, roam_account_id account, const char *uri, roam_call_id *id, const char **wrong);
 int cli_session_answer(cli_session *session, roam_call_id id, const char **wrong);
+/* Calls whom the peer of `id` wants us to call. */
+int cli_session_accept_transfer(cli_session *session, roam_call_id id, roam_call_id *new_id, const char **wrong);
 
 #endif

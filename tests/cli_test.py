@@ -369,6 +369,41 @@ class AgentToAgent(Base):
         self.assertEqual(run("ladder", "--call", "unknown", self.path("alice.trace")).returncode, 1)
 
 
+class Transferring(Base):
+    """Shows a blind transfer by commands: asked, refused once, accepted, and told of on both sides."""
+
+    def test_blind(self):
+        self.serve()
+        bob, carol, alice = self.agent("bob"), self.agent("carol"), self.agent("alice")
+        for party in (bob, carol, alice):
+            party.wait(event="registration", state="registered")
+        for line, command in (("transfer 1 bob", "transfer"), ("transfer", "transfer"), ("transfer-to-call 1 2", "transfer-to-call"),
+                              ("accept-transfer", "accept-transfer"), ("reject-transfer 7", "reject-transfer")):
+            mark = len(alice.seen)
+            alice.send(line)
+            self.assertFalse(alice.wait(mark, event="result", command=command)["ok"], line)
+        alice.send("call bob")
+        bob.wait(event="call_incoming")
+        bob.send("answer")
+        alice.wait(event="call_state", state="confirmed")
+        alice.send("transfer 1 carol")
+        self.assertEqual(bob.wait(event="call_transfer_requested")["uri"], f"sip:carol@127.0.0.1:{self.port}")
+        bob.send("reject-transfer")
+        self.assertEqual(alice.wait(event="call_transfer", transfer="failed")["sip_code"], 603)
+        marks = len(alice.seen), len(bob.seen)
+        alice.send("transfer 1 carol")
+        bob.wait(marks[1], event="call_transfer_requested")
+        bob.send("accept-transfer")
+        self.assertEqual(bob.wait(marks[1], event="result", command="accept-transfer")["new_call"], 2)
+        carol.wait(event="call_incoming")
+        alice.wait(marks[0], event="call_transfer", transfer="accepted", sip_code=180)
+        carol.send("answer")
+        alice.wait(marks[0], event="call_transfer", transfer="done", sip_code=200)
+        alice.send("hangup")
+        bob.wait(event="call_state", call=1, state="ended")
+        bob.wait(event="call_state", call=2, state="confirmed")
+
+
 class Incoming(Base):
     """Shows an incoming call that a program answers, and one that it rejects with a status of its choice."""
 
