@@ -143,7 +143,8 @@ static void test_mutations(void **state)
     scene_free(s);
 }
 
-/* A thousand incoming calls: ROAM_MAX_INCOMING_CALLS ring, the rest is told 486; all of them given up again, nothing is left. */
+/* A thousand incoming calls from five addresses, most of them from one: it gets ROAM_MAX_INCOMING_SHARE places and the others theirs, ROAM_MAX_INCOMING_CALLS in all; the
+ * rest is told 486; all of them given up again, nothing is left. */
 static void test_call_flood(void **state)
 {
     (void)state;
@@ -154,9 +155,17 @@ static void test_call_flood(void **state)
     for (unsigned i = 0; i < 1000; i++) {
         hand h;
         hand_begin(&h, s);
+        if (i >= 500) {
+            static const char *const from[] = {"203.0.113.51:5060", "203.0.113.52:5060", "203.0.113.53:5060", "203.0.113.54:5060"};
+            h.from = from[i % 4];
+        }
         hand_request(&h, "INVITE", 0, "", HAND_SDP);
         if (i % 20 == 0)
             world_run(&s->world, ROAM_MS(10));
+        if (i == 499) {
+            world_run(&s->world, ROAM_MS(200));
+            assert_int_equal(roam_call_list(s->agent->ua, NULL, 0), ROAM_MAX_INCOMING_SHARE);
+        }
     }
     world_run(&s->world, ROAM_MS(200));
     assert_int_equal(roam_call_list(s->agent->ua, NULL, 0), ROAM_MAX_INCOMING_CALLS);

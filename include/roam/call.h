@@ -56,8 +56,9 @@ ROAM_API int roam_call_make(roam_ua *ua, roam_account_id account, const char *ur
 ROAM_API int roam_call_answer(roam_ua *ua, roam_call_id id, const roam_call_options *options);
 /**
  * Tells the caller how an incoming call goes on before it is answered: 180 (it rings), 181, 182 or 183. With `early_media` the answer to the caller's offer goes
- * with it and sound flows both ways at once. Sent reliably (RFC 3262) where the caller supports that and the account does not say ROAM_100REL_OFF.
- * `options` gives source and sink as for roam_call_answer(); may be NULL. ROAM_ESTATE when the call is not INCOMING.
+ * with it and sound flows both ways at once. Sent reliably (RFC 3262) where the caller supports that and the account does not say ROAM_100REL_OFF; one that is not
+ * acknowledged yet makes the next ones, and the 200, wait. `options` gives source and sink as for roam_call_answer(); may be NULL. ROAM_ESTATE when the call is not
+ * INCOMING; ROAM_EUNSUPPORTED: early media for a caller that made no offer and knows nothing of reliable responses.
  */
 ROAM_API int roam_call_progress(roam_ua *ua, roam_call_id id, unsigned status, bool early_media, const roam_call_options *options);
 /** Refuses an incoming call: 300..699; 0 means 486. */

@@ -13,6 +13,7 @@
 #define ROAM_MAX_SDP_LINES 128u       /* lines of other types that are only kept */
 #define ROAM_MAX_TRANSACTIONS 20000u  /* client and server together */
 #define ROAM_MAX_INCOMING_CALLS 64u   /* ringing at once; more: 486 */
+#define ROAM_MAX_INCOMING_SHARE 16u   /* of them from one address that is not the account's own server; more: 486 */
 #define ROAM_MAX_CALLS 2048u
 #define ROAM_MAX_LINGERING 256u       /* calls that are over, whose dialogs wait for the end of a transfer */
 #define ROAM_MAX_ACCOUNTS 16384u

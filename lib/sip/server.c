@@ -16,6 +16,7 @@ typedef struct request_keys {
 } request_keys;
 
 static roam_server_txn *server_find(roam_sip *sip, roam_span key);
+static bool merges(roam_sip *sip, roam_flow *flow, roam_span key);
 static bool write_keys(roam_sip *sip, const roam_message *request, roam_span method, request_keys *out);
 static void receive_ack(roam_sip *sip, roam_flow *flow, roam_server_txn *txn, const roam_message *ack);
 static void receive_cancel(roam_sip *sip, roam_flow *flow, roam_server_txn *txn, const roam_message *cancel);
@@ -58,7 +59,7 @@ void server_receive(roam_sip *sip, roam_flow *flow, const roam_message *request)
         receive_again(txn, flow);
         return;
     }
-    if (keys.merge.len && map_find(&sip->merges, keys.merge)) { /* RFC 3261 8.2.2.2: the same request by another way */
+    if (merges(sip, flow, keys.merge)) { /* RFC 3261 8.2.2.2: the same request by another way */
         sip->counters.merged++;
         sip_respond_stateless(sip, flow, request, 482, (roam_span){0});
         return;
@@ -76,6 +77,14 @@ void server_receive(roam_sip *sip, roam_flow *flow, const roam_message *request)
         return;
     }
     sip->tu.request(sip->tu.user, txn, request);
+}
+
+static bool merges(roam_sip *sip, roam_flow *flow, roam_span key)
+{
+    roam_map_node *node = key.len ? map_find(&sip->merges, key) : NULL;
+    if (!node)
+        return false;
+    return !sip->tu.merged || !sip->tu.merged(sip->tu.user, container_of(node, roam_server_txn, merge), flow);
 }
 
 static roam_server_txn *server_find(roam_sip *sip, roam_span key)
@@ -419,6 +428,15 @@ void server_txn_move(roam_server_txn *txn, roam_path *path)
         return;
     roam_flow *flow = flow_get(txn->sip, path, &txn->flow->remote);
     if (!flow) /* no memory: the caller finds the old flow and tries again when it moves next */
+        return;
+    flow_unref(txn->flow);
+    txn->flow = flow;
+}
+
+void server_txn_follow(roam_server_txn *txn, const roam_addr *remote)
+{
+    roam_flow *flow = flow_get(txn->sip, txn->flow->path, remote);
+    if (!flow)
         return;
     flow_unref(txn->flow);
     txn->flow = flow;

@@ -26,6 +26,9 @@ typedef struct roam_sip_tu {
     /* A response that belongs to no client transaction, or a 2xx to an INVITE that was abandoned. A UA gives stray 2xx to the dialog (RFC 6026 8.9 lets it pass); a
      * proxy may forward or drop. May be NULL: dropped and counted. */
     void (*stray_response)(void *user, roam_flow *flow, const roam_message *response);
+    /* A request that `old` serves came by another way (RFC 3261 8.2.2.2), on this flow. True: it is served too, as a request of its own. False, or NULL: 482. May
+     * build no message. */
+    bool (*merged)(void *user, roam_server_txn *old, roam_flow *flow);
     /* Anything valid came on this flow (for path evidence). May be NULL. */
     void (*heard)(void *user, roam_flow *flow);
     /* A keep-alive came: CRLF CRLF (answered with CRLF by the layer itself on streams only). May be NULL. */
@@ -155,6 +158,8 @@ int server_txn_respond(roam_server_txn *txn, unsigned status, roam_span reason);
 int server_txn_resend(roam_server_txn *txn); /* the last response's bytes again (2xx or reliable 18x retransmission) */
 /* Later responses and retransmissions leave from this flow's path (the device moved); the destination stays what the Via says. */
 void server_txn_move(roam_server_txn *txn, roam_path *path);
+/* ... and go to this address: the peer moved, and no proxy stands between (its Via would be the only one that knows it). */
+void server_txn_follow(roam_server_txn *txn, const roam_addr *remote);
 roam_flow *server_txn_flow(const roam_server_txn *txn);
 roam_span server_txn_to_tag(const roam_server_txn *txn);
 const roam_addr *server_txn_source(const roam_server_txn *txn);

@@ -68,6 +68,7 @@ struct roam_account {
     uint32_t configured_expires;
     uint32_t link;
     uint32_t session_expires, session_min_se;
+    roam_100rel reliable;
     roam_credentials credentials;
     roam_registration reg;
 };

@@ -5,6 +5,9 @@
 
 #include <assert.h>
 
+#include "ua/replaces.h"
+#include "ua/uas.h"
+
 #define DISCONNECT_LIMIT ROAM_SECONDS(64) /* a good-bye that nobody answers (64*T1, and a CANCEL before it) */
 
 const char *roam_call_state_text(roam_call_state state)
@@ -200,6 +203,7 @@ roam_call *call_new(roam_ua *ua, roam_account *account, bool outgoing)
     timer_init(&call->life_timer, on_life, "good-bye");
     timer_init(&call->leg_timer, call_media_timer, "leg retires");
     session_timer_init(&call->session_timer, &ua->env, account->session_expires, account->session_min_se, call_session_timer);
+    probe_init(call);
     if (map_insert(&ua->call_ids, &call->id_node, id_key(&call->id)) != 0) {
         mem_free(&ua->env.mem, call);
         return NULL;
@@ -225,6 +229,8 @@ static void detach_transactions(roam_call *call)
         client_txn_abandon(call->acked_txn);
     call->acked_txn = NULL;
     accept_stop(&call->accept);
+    reliable_let_go(&call->reliable);
+    probe_stop(call);
     if (call->uas)
         server_txn_attach(call->uas, NULL, NULL);
     call->uas = NULL;
@@ -235,8 +241,9 @@ void call_end(roam_call *call, int code, const char *why)
     if (call->state == ROAM_CALL_ENDED)
         return;
     roam_ua *ua = call->ua;
-    if (call->uas && (call->state == ROAM_CALL_INCOMING || call->state == ROAM_CALL_CONFIRMED))
-        server_txn_respond(call->uas, 487, SPAN(""));
+    if (call->uas)
+        uas_respond_tagged(ua, call->uas, 487, "", span_of(call->dialog.local_tag));
+    replaces_remember_end(call);
     detach_transactions(call);
     call_media_stop(call);
     move_cancel(&call->move);
@@ -295,6 +302,7 @@ void call_free(roam_call *call)
     mem_free(&ua->env.mem, call->target);
     mem_free(&ua->env.mem, call->replaces);
     mem_free(&ua->env.mem, call->referred_by);
+    mem_free(&ua->env.mem, call->early_offer);
     mem_free(&ua->env.mem, call);
 }
 
@@ -351,7 +359,7 @@ static int find_hop(roam_call *call, bool moved)
     roam_addr hop;
     roam_ua *ua = call->ua;
     /* An outgoing call's requests go where its INVITE went until it is answered (CANCEL: RFC 3261 9.1). */
-    bool in_dialog = call->dialog.remote_target && (call->dialog.state == DIALOG_CONFIRMED || (!call->outgoing && call->dialog.state != DIALOG_NONE));
+    bool in_dialog = call->dialog.remote_target && (call->dialog.state == DIALOG_CONFIRMED || (!call->dialog.caller && call->dialog.state != DIALOG_NONE));
     int err = in_dialog
                   ? dialog_next_hop(&call->dialog, &uri)
                   : account_next_hop(call->account, span_of(call->target), &uri);
@@ -527,8 +535,8 @@ void call_hangup(roam_call *call, const char *why)
     call->end_reason = why;
     if (call->state == ROAM_CALL_CONFIRMED || call->state == ROAM_CALL_CONNECTING) {
         call_refresh_stop(call);
-        if (call->uas && call->state == ROAM_CALL_CONFIRMED) { /* a re-INVITE of the peer that we have not answered */
-            server_txn_respond(call->uas, 487, SPAN(""));
+        if (call->uas) { /* a re-INVITE of the peer that we have not answered */
+            uas_respond_tagged(call->ua, call->uas, 487, "", span_of(call->dialog.local_tag));
             server_txn_attach(call->uas, NULL, NULL);
             call->uas = NULL;
         }

@@ -2,7 +2,10 @@
  *
  * call.c        its life: states, commands, work
  * call_out.c    the outgoing INVITE, CANCEL, BYE
- * call_in.c     requests of the peer, in and outside of a dialog
+ * call_ring.c   the INVITE of a peer and what is said before it is answered
+ * call_in.c     its answer, and the peer's requests in the dialog
+ * replaces.c    an INVITE that takes the place of another dialog (RFC 3891)
+ * probe.c       is the peer still there? asked in the dialog after a move
  * call_refresh.c re-INVITE and UPDATE of ours: hold, resume, a move
  * call_media.c  legs and the stream on them */
 #ifndef ROAM_UA_CALL_H
@@ -11,6 +14,8 @@
 #include "media/stream.h"
 #include "sip/dialog.h"
 #include "ua/account.h"
+#include "ua/probe.h"
+#include "ua/reliable_uas.h"
 #include "ua/session.h"
 #include "ua/session_timer.h"
 
@@ -73,6 +78,22 @@ typedef struct roam_told {
     uint32_t wish; /* call->wish: refreshes asked for although nothing differs */
 } roam_told;
 
+/* The answer to the caller's offer before the call is answered. */
+typedef enum roam_early {
+    EARLY_NONE,
+    EARLY_PLAIN, /* given, and nobody knows whether it arrived: the 200 repeats it (RFC 3261 13.2.1) */
+    EARLY_AGREED /* its PRACK came: the 200 has none (RFC 6337 2.1) */
+} roam_early;
+
+#define CALL_PROGRESS_MAX 4u
+#define CALL_PAST_DIALOGS 4u
+
+/* A 18x that waits for a path, a leg, or the PRACK of the one before. */
+typedef struct roam_progress {
+    unsigned status;
+    bool media;
+} roam_progress;
+
 struct roam_call {
     roam_list node;
     roam_map_node id_node, dialog_node;
@@ -110,9 +131,27 @@ struct roam_call {
     roam_client_txn *bye;
     uint32_t cancel_path;    /* id of the path the last CANCEL left by */
     uint32_t uas_cseq;       /* of the INVITE in `uas` */
+    uint32_t uas_path;       /* id of the path it came by */
+    uint32_t target_cseq;    /* of the peer's request that set the target last (RFC 6141 4.4) */
+    bool accept_moved;       /* the path changed since our 2xx left: its ACK may go to where we are no more */
+    roam_time ack_overdue;   /* 64*T1 without an ACK were over then; 0: they are not */
+    roam_probe probe;
     roam_auth_attempt attempt;
     bool peer_update;        /* the peer's Allow has UPDATE */
     const char *end_reason;
+
+    /* before it is answered */
+    roam_ip ring_source;     /* where the INVITE came from */
+    bool wants_reliable, supports_reliable; /* the caller's Require or Supported says 100rel */
+    roam_reliable reliable;
+    roam_early early;
+    char *early_offer;       /* the caller's offer, to be answered alike in the 200 */
+    roam_progress progress[CALL_PROGRESS_MAX];
+    size_t nprogress;
+    roam_progress said;      /* the last 18x that was sent; status 0: none */
+    roam_call_id takes_over; /* incoming: answered by itself, in the place of this call (RFC 3891); 0: none */
+    uint64_t past_dialogs[CALL_PAST_DIALOGS]; /* that the peer has replaced by the present one */
+    size_t npast_dialogs;
 
     /* refresh */
     roam_refresh_state refresh;
@@ -197,17 +236,34 @@ void call_give_up(roam_call *call);
 /* A 2xx to an INVITE that we gave up or that another fork answered: ACK and BYE. */
 void call_stray_answer(roam_ua *ua, roam_flow *flow, const roam_message *response);
 void call_learn_peer(roam_call *call, const roam_message *m); /* Allow */
-/* Writes Contact, Allow, User-Agent of a request or 2xx in the dialog. */
+/* Writes Contact, Supported, Allow, User-Agent of a request or 2xx in the dialog. */
 void call_write_identity(roam_call *call, roam_writer *w, bool request);
+void call_write_identity_on(roam_call *call, roam_writer *w, const roam_flow *flow, bool request);
+
+/* ---- call_ring.c ---- */
+void call_invited(roam_ua *ua, roam_server_txn *txn, const roam_message *invite); /* outside of any dialog */
+/* The same INVITE came by another way: is the new copy the better one? Then it comes as a request of its own. */
+bool call_merges(roam_ua *ua, roam_server_txn *old, roam_flow *flow);
+/* A new incoming call with the dialog and the offer of this INVITE. NULL: refused, and answered so. */
+roam_call *call_new_incoming(roam_ua *ua, roam_account *account, roam_server_txn *txn, const roam_message *invite);
+void call_run_ringing(roam_call *call); /* what is to be said before the answer, and what a move makes necessary */
 
 /* ---- call_in.c ---- */
-void call_invited(roam_ua *ua, roam_server_txn *txn, const roam_message *invite); /* outside of any dialog */
 void call_request(roam_call *call, roam_server_txn *txn, const roam_message *m);  /* in its dialog */
 void uas_ack(roam_ua *ua, const roam_message *ack);
 void call_run_incoming(roam_call *call);      /* INCOMING, CONNECTING */
 void call_reject(roam_call *call, unsigned status, const char *why);
-/* Answers a re-INVITE that waits for a path or leg. */
+/* Answers a re-INVITE that waits for a path or leg; keeps a 2xx that waits for its ACK on the path. */
 void call_run_reanswer(roam_call *call);
+/* This INVITE is the one to be answered from now on. */
+void call_take_invite(roam_call *call, roam_server_txn *txn);
+void call_follow_media(roam_call *call); /* the peer's offer may name another address: the route to it is watched */
+/* Our answer, or our offer where there is none to be answered, into `body`. */
+int call_describe(roam_call *call, roam_call_leg *leg, roam_writer *body);
+/* RFC 4028 9: a session interval below ours. True: refused with 422. */
+bool call_refuse_interval(roam_call *call, roam_server_txn *txn, const roam_message *m);
+/* Something shows that the peer has our 2xx: as good as its ACK, but for an answer that was due in it. */
+void call_peer_has_answer(roam_call *call, const char *why);
 
 /* ---- call_refresh.c ---- */
 void call_run_refresh(roam_call *call);

@@ -1,29 +1,37 @@
-/* The incoming side of a call: the INVITE that begins it, the requests in its dialog. */
+/* The answer to a peer's INVITE, and its requests in the dialog. */
 #include "ua/call.h"
+#include "ua/replaces.h"
 #include "ua/transfer.h"
 #include "ua/uas.h"
 
 #define BODY_MAX 4096u
-#define RING_LIMIT ROAM_SECONDS(180) /* a caller that neither gives up nor waits must not hold a place for ever */
 
 /* ---- 200 with SDP ---- */
 
-/* Answers the INVITE, re-INVITE or UPDATE in `txn` with 200: our answer, or our offer where there was none. */
+int call_describe(roam_call *call, roam_call_leg *leg, roam_writer *body)
+{
+    roam_session_local local;
+    call_local_of(leg, &local);
+    if (call->session.state == OFFER_STABLE && call->early == EARLY_PLAIN) { /* the same answer again; a leg that has moved since shows in it */
+        int err = session_take_offer(&call->session, span_of(call->early_offer));
+        if (err)
+            return err;
+    }
+    if (call->session.state == OFFER_LOCAL) /* an offer of ours that nobody acknowledged: made anew */
+        session_withdraw(&call->session);
+    return call->session.state == OFFER_REMOTE ? session_answer(&call->session, body, &local, call->hold_wanted)
+                                               : session_offer(&call->session, body, &local, call->hold_wanted);
+}
+
+/* Answers the INVITE, re-INVITE or UPDATE in `txn` with 200: our answer, or our offer where an INVITE has none. */
 static int send_200(roam_call *call, roam_server_txn *txn, roam_call_leg *leg, bool invite)
 {
     roam_ua *ua = call->ua;
-    roam_session_local local;
     char body[BODY_MAX];
     roam_writer sdp;
-    int err = 0;
     writer_init(&sdp, body, sizeof body);
-    if (leg) {
-        call_local_of(leg, &local);
-        if (call->session.state == OFFER_REMOTE)
-            err = session_answer(&call->session, &sdp, &local, call->hold_wanted);
-        else if (invite)
-            err = session_offer(&call->session, &sdp, &local, call->hold_wanted);
-    }
+    bool describes = leg && (call->session.state == OFFER_REMOTE || (invite && call->early != EARLY_AGREED));
+    int err = describes ? call_describe(call, leg, &sdp) : 0;
     if (err)
         return err;
     roam_header_space *space = mem_alloc(&ua->env.mem, sizeof *space);
@@ -31,18 +39,24 @@ static int send_200(roam_call *call, roam_server_txn *txn, roam_call_leg *leg, b
         return ROAM_ENOMEM;
     roam_message request;
     roam_response r;
+    bool have_request = server_txn_request(txn, &request, space) == 0;
     response_begin(txn, &r, 200, SPAN(""), span_of(call->dialog.local_tag));
-    if (server_txn_request(txn, &request, space) == 0)
+    if (have_request)
         write_headers_copied(&r.w, &request, HEADER_RECORD_ROUTE);
     call_write_identity(call, &r.w, false);
     session_timer_write_response(&call->session_timer, &r.w);
     write_body(&r.w, sdp.len ? SPAN("application/sdp") : SPAN(""), writer_span(&sdp));
-    mem_free(&ua->env.mem, space);
     err = response_send(&r);
+    if (!err && have_request && invite && call->uas_cseq >= call->target_cseq) { /* RFC 6141 4.4: by the 2xx, and not back behind a later UPDATE */
+        dialog_target_refresh(&call->dialog, &request);
+        call->target_cseq = call->uas_cseq;
+        call_peer_moved(call);
+    }
+    mem_free(&ua->env.mem, space);
     if (err)
         return err;
     call->told.path = call->flow->path->id;
-    if (leg) {
+    if (describes && call->early != EARLY_PLAIN) { /* an answer that was given before may be all the peer reads (RFC 3261 13.2.1) */
         call->told.leg = leg->rtp_socket;
         call->told.hold = call->hold_wanted;
         call->told.wish = call->wish; /* where we are and what we want stands in it */
@@ -54,9 +68,29 @@ static void on_no_ack(void *user, roam_accept *accept)
 {
     roam_call *call = user;
     (void)accept;
-    call->last_status = 408;
-    call_hangup(call, "our answer was never acknowledged"); /* RFC 3261 13.3.1.4 */
+    bool moved = call->accept_moved || !call->flow || move_active(&call->move);
+    if (moved && call->state == ROAM_CALL_CONNECTING) { /* it went to where we were: ask */
+        call->ack_overdue = ua_now(call->ua);
+    } else if (moved && call->state == ROAM_CALL_CONFIRMED) { /* of a re-INVITE. Our own refresh on the new path will find out */
+        call->answer_in_ack = false;
+        session_withdraw(&call->session);
+    } else {
+        call->last_status = 408;
+        call_hangup(call, "our answer was never acknowledged"); /* RFC 3261 13.3.1.4 */
+    }
     call_look(call); /* a BYE may have waited for the ACK */
+}
+
+void call_peer_has_answer(roam_call *call, const char *why)
+{
+    if (call->answer_in_ack && call->session.state == OFFER_LOCAL) {
+        probe_await_answer(call); /* two steps: the peer knows where we are, its answer is still to come */
+        return;
+    }
+    accept_stop(&call->accept);
+    call->ack_overdue = 0;
+    if (call->state == ROAM_CALL_CONNECTING)
+        call_set_state(call, ROAM_CALL_CONFIRMED, 200, why);
 }
 
 static void on_server_event(void *user, roam_server_txn *txn, roam_server_event event, const roam_message *message)
@@ -68,12 +102,9 @@ static void on_server_event(void *user, roam_server_txn *txn, roam_server_event 
     if (event == SERVER_ENDED) {
         call->uas = NULL;
     } else if (event == SERVER_CANCELLED && call->state == ROAM_CALL_INCOMING) {
-        server_txn_respond(txn, 487, SPAN(""));
-        call->uas = NULL;
-        server_txn_attach(txn, NULL, NULL);
         call_end(call, 487, "the caller gave up");
     } else if (event == SERVER_CANCELLED) { /* of a re-INVITE that we have not answered */
-        server_txn_respond(txn, 487, SPAN(""));
+        uas_respond_tagged(call->ua, txn, 487, "", span_of(call->dialog.local_tag));
         session_refuse(&call->session);
         call->uas = NULL;
         server_txn_attach(txn, NULL, NULL);
@@ -87,13 +118,16 @@ static void await_ack(roam_call *call, roam_server_txn *txn, uint32_t cseq)
     server_txn_attach(txn, NULL, NULL);
     if (call->dialog.state == DIALOG_EARLY)
         dialog_set_state(&call->dialog, DIALOG_CONFIRMED, "2xx sent");
+    reliable_let_go(&call->reliable);
+    probe_stop(call);
+    call->accept_moved = false;
+    call->ack_overdue = 0;
     call->answer_in_ack = call->session.state == OFFER_LOCAL;
     if (accept_start(&call->accept, &call->ua->sip, txn, cseq, on_no_ack, call) != 0)
         session_withdraw(&call->session); /* no memory to wait for the ACK: no answer can come in it */
 }
 
-/* RFC 4028 9: a session interval below ours. True: refused with 422. */
-static bool refuse_interval(roam_call *call, roam_server_txn *txn, const roam_message *m)
+bool call_refuse_interval(roam_call *call, roam_server_txn *txn, const roam_message *m)
 {
     char header[32];
     roam_writer w;
@@ -106,109 +140,56 @@ static bool refuse_interval(roam_call *call, roam_server_txn *txn, const roam_me
     return true;
 }
 
-/* ---- a new call ---- */
-
-static void ring(roam_call *call, roam_server_txn *txn, const roam_message *invite)
+void call_take_invite(roam_call *call, roam_server_txn *txn)
 {
-    roam_response r;
-    response_begin(txn, &r, 180, SPAN(""), span_of(call->dialog.local_tag));
-    write_headers_copied(&r.w, invite, HEADER_RECORD_ROUTE);
-    write_lit(&r.w, "Contact: ");
-    write_contact(call->account, &r.w, server_txn_flow(txn));
-    write_lit(&r.w, "\r\n");
-    write_agent_headers(call->ua, &r.w, false);
-    write_body(&r.w, SPAN(""), SPAN(""));
-    response_send(&r);
-    call->told.path = server_txn_flow(txn)->path->id;
-}
-
-static size_t count_incoming(const roam_ua *ua)
-{
-    size_t n = 0;
-    list_each(call, &ua->calls, roam_call, node)
-        n += call->state == ROAM_CALL_INCOMING;
-    return n;
-}
-
-void call_invited(roam_ua *ua, roam_server_txn *txn, const roam_message *m)
-{
-    roam_account *account = account_for_request(ua, m);
-    if (!account) {
-        uas_respond(ua, txn, 404, "");
-        return;
-    }
-    if (uas_refuse_body(ua, txn, m))
-        return;
-    if (ua->life != UA_RUNNING || count_incoming(ua) >= ROAM_MAX_INCOMING_CALLS) {
-        uas_respond(ua, txn, ua->life != UA_RUNNING ? 480 : 486, "");
-        return;
-    }
-    roam_call *call = call_new(ua, account, false);
-    if (!call) {
-        uas_respond(ua, txn, 486, "");
-        return;
-    }
-    session_init(&call->session, &ua->env, ua->codecs);
-    int err = dialog_init_callee(&call->dialog, &ua->env, m, server_txn_to_tag(txn));
-    if (!err)
-        err = call_index_dialog(call);
-    unsigned status = err == ROAM_ESYNTAX ? 400 : err ? 500 : 0;
-    if (!err && m->body.len) {
-        err = session_take_offer(&call->session, m->body);
-        status = err == ROAM_ESYNTAX ? 400 : err == ROAM_EUNSUPPORTED ? 488 : err ? 500 : 0;
-    }
-    if (!status && refuse_interval(call, txn, m))
-        status = 422;
-    else if (status)
-        uas_respond(ua, txn, status, "");
-    if (status) {
-        call->state = ROAM_CALL_ENDED; /* the application never heard of it */
-        map_remove(&ua->call_ids, &call->id_node);
-        map_remove(&ua->call_dialogs, &call->dialog_node);
-        ua->ncalls--;
-        call_free(call);
-        return;
-    }
-    if (call->session.state == OFFER_REMOTE && call->session.next.remote_rtp.ip.family)
-        call->media_dest = net_dest_get(ua, &call->session.next.remote_rtp.ip);
-    call_learn_peer(call, m);
     call->uas = txn;
     call->uas_cseq = call->dialog.remote_cseq;
-    env_arm(&ua->env, &call->life_timer, RING_LIMIT);
-    call->end_reason = "not answered in time";
+    call->uas_path = server_txn_flow(txn)->path->id;
     server_txn_attach(txn, on_server_event, call);
-    ring(call, txn, m);
-    roam_event event = {.type = ROAM_EVENT_CALL_INCOMING, .account = account->id, .call = call->id, .call_state = call->state};
-    ua_event(ua, &event, "incoming call");
-    call_look(call);
+}
+
+void call_follow_media(roam_call *call)
+{
+    if (call->session.state != OFFER_REMOTE || !call->session.next.remote_rtp.ip.family)
+        return;
+    roam_net_dest *dest = net_dest_get(call->ua, &call->session.next.remote_rtp.ip);
+    net_dest_put(call->ua, call->media_dest);
+    call->media_dest = dest;
 }
 
 void call_reject(roam_call *call, unsigned status, const char *why)
 {
     if (call->uas) {
-        uas_respond(call->ua, call->uas, status, "");
+        uas_respond_tagged(call->ua, call->uas, status, "", span_of(call->dialog.local_tag));
         server_txn_attach(call->uas, NULL, NULL);
         call->uas = NULL;
     }
     call_end(call, (int)status, why);
 }
 
+/* The 2xx goes on from the new path, at once and not when its timer says so. */
+static void keep_accept(roam_call *call)
+{
+    if (accept_waiting(&call->accept) && server_txn_flow(call->accept.txn)->path != call->flow->path) {
+        call->accept_moved = true;
+        server_txn_move(call->accept.txn, call->flow->path);
+        server_txn_resend(call->accept.txn);
+    }
+    probe_run(call);
+}
+
 void call_run_incoming(roam_call *call)
 {
-    if (call->uas && server_txn_flow(call->uas)->path != call->flow->path)
-        server_txn_move(call->uas, call->flow->path); /* the Via says where answers go; they leave from the new path */
     if (call->state == ROAM_CALL_CONNECTING) {
-        if (accept_waiting(&call->accept) && server_txn_flow(call->accept.txn)->path != call->flow->path)
-            server_txn_move(call->accept.txn, call->flow->path);
+        call_run_reanswer(call);
         call_run_refresh(call);
         return;
     }
-    if (move_active(&call->move) && call->move.state == MOVE_RUNNING && call->state == ROAM_CALL_INCOMING) {
-        move_recovered(&call->move); /* it rings on; the answer will go by the new path with the new address */
-        call_set_link(call, ROAM_LINK_OK, "rings on");
-    }
+    call_run_ringing(call);
     if (!call->answer_wanted || !call->uas)
         return;
+    if (call->reliable.state == RELIABLE_SENT && call->reliable.has_sdp)
+        return; /* RFC 3262 3: not before its PRACK */
     roam_call_leg *leg = call_keep_leg(call);
     if (!leg && call_leg_failed(call))
         call_reject(call, 500, "the system refuses sockets for media");
@@ -231,6 +212,8 @@ void call_run_incoming(roam_call *call)
     if (call->session.state == OFFER_STABLE)
         call_media_apply(call);
     call_leg_told(call, call->told.leg);
+    call->early = EARLY_NONE;
+    replaces_answered(call);
 }
 
 /* ---- requests in a dialog ---- */
@@ -241,7 +224,11 @@ void uas_ack(roam_ua *ua, const roam_message *m)
     if (name_addr_parse(message_value(m, HEADER_TO), &to) != 0)
         return;
     roam_call *call = call_by_dialog(ua, message_value(m, HEADER_CALL_ID), name_addr_tag(&to));
-    if (!call || !dialog_matches(&call->dialog, m, true) || !accept_on_ack(&call->accept, m))
+    if (!call || !dialog_matches(&call->dialog, m, true))
+        return;
+    if (call->ack_overdue && !accept_waiting(&call->accept)) /* late, after a move */
+        call->ack_overdue = 0;
+    else if (!accept_on_ack(&call->accept, m))
         return;
     if (call->state == ROAM_CALL_DISCONNECTING) { /* hung up before the ACK: the BYE may go now (RFC 3261 15) */
         call_look(call);
@@ -261,13 +248,15 @@ void uas_ack(roam_ua *ua, const roam_message *m)
     }
     if (call->state == ROAM_CALL_CONNECTING)
         call_set_state(call, ROAM_CALL_CONFIRMED, 200, "acknowledged");
+    if (!move_active(&call->move))
+        call_set_link(call, ROAM_LINK_OK, "acknowledged"); /* of a peer that moved, see ua/replaces.c */
     call_look(call);
 }
 
 static void on_reinvite(roam_call *call, roam_server_txn *txn, const roam_message *m)
 {
     roam_ua *ua = call->ua;
-    if (call->uas || accept_waiting(&call->accept)) {
+    if (call->uas) { /* RFC 3261 14.2: the first one is not answered yet */
         uas_respond_retry_after(ua, txn);
         return;
     }
@@ -275,32 +264,29 @@ static void on_reinvite(roam_call *call, roam_server_txn *txn, const roam_messag
         uas_respond(ua, txn, 491, "");
         return;
     }
-    if (uas_refuse_body(ua, txn, m) || refuse_interval(call, txn, m))
+    if (uas_refuse_body(ua, txn, m) || call_refuse_interval(call, txn, m))
         return;
     int err = m->body.len ? session_take_offer(&call->session, m->body) : 0;
     if (err) {
         uas_respond(ua, txn, err == ROAM_ESYNTAX ? 400 : err == ROAM_EUNSUPPORTED ? 488 : 500, "");
         return;
     }
-    dialog_target_refresh(&call->dialog, m);
-    call_peer_moved(call);
-    call_learn_peer(call, m);
-    if (call->session.state == OFFER_REMOTE && call->session.next.remote_rtp.ip.family) { /* the peer may have moved: another route to its media */
-        roam_net_dest *dest = net_dest_get(ua, &call->session.next.remote_rtp.ip);
-        net_dest_put(ua, call->media_dest);
-        call->media_dest = dest;
+    if (!flow_usable(call->flow)) { /* to where it was no path leads: its answer (RFC 6141 4.4) could not wait for one */
+        dialog_target_refresh(&call->dialog, m);
+        call_peer_moved(call);
     }
-    call->uas = txn;
-    call->uas_cseq = call->dialog.remote_cseq;
-    server_txn_attach(txn, on_server_event, call);
+    /* Sent before its ACK of our last 2xx arrived: it has that 2xx, or it would not be here (RFC 5407 3.1.4; with our offer open in it: 491, above). */
+    call_peer_has_answer(call, "another INVITE followed");
+    call_learn_peer(call, m);
+    call_follow_media(call);
+    call_take_invite(call, txn);
     call_look(call);
 }
 
 void call_run_reanswer(roam_call *call)
 {
     roam_server_txn *txn = call->uas;
-    if (accept_waiting(&call->accept) && server_txn_flow(call->accept.txn)->path != call->flow->path)
-        server_txn_move(call->accept.txn, call->flow->path);
+    keep_accept(call);
     if (!txn)
         return;
     if (server_txn_flow(txn)->path != call->flow->path)
@@ -312,7 +298,7 @@ void call_run_reanswer(roam_call *call)
         session_refuse(&call->session);
         call->uas = NULL;
         server_txn_attach(txn, NULL, NULL);
-        uas_respond(call->ua, txn, 500, "");
+        uas_respond_tagged(call->ua, txn, 500, "", span_of(call->dialog.local_tag));
         return;
     }
     await_ack(call, txn, call->uas_cseq);
@@ -322,10 +308,31 @@ void call_run_reanswer(roam_call *call)
     }
 }
 
+static bool came_straight(roam_server_txn *txn, roam_header_space *space)
+{
+    roam_message m;
+    return server_txn_request(txn, &m, space) == 0 && message_next(&m, HEADER_VIA, message_first(&m, HEADER_VIA)) < 0 && !m.headers[message_first(&m, HEADER_VIA)].list;
+}
+
+/* The peer moved while its INVITE is open: its Via names where it was. Where no proxy stands between, the answers follow it (with one they go to the proxy, as ever). */
+static void follow_peer(roam_call *call, roam_server_txn *update)
+{
+    roam_server_txn *invite = call->uas ? call->uas : call->accept.txn;
+    const roam_addr *now = server_txn_source(update);
+    if (!invite || roam_addr_equal(now, server_txn_source(invite)) || roam_addr_equal(now, &server_txn_flow(invite)->remote))
+        return;
+    roam_header_space *space = mem_alloc(&call->ua->env.mem, sizeof *space);
+    if (space && came_straight(invite, space) && came_straight(update, space)) {
+        server_txn_follow(invite, &server_txn_flow(update)->remote);
+        server_txn_resend(invite);
+    }
+    mem_free(&call->ua->env.mem, space);
+}
+
 static void on_update(roam_call *call, roam_server_txn *txn, const roam_message *m)
 {
     roam_ua *ua = call->ua;
-    if (uas_refuse_body(ua, txn, m) || refuse_interval(call, txn, m))
+    if (uas_refuse_body(ua, txn, m) || call_refuse_interval(call, txn, m))
         return;
     roam_call_leg *leg = NULL;
     if (m->body.len) { /* RFC 3311 5.2 */
@@ -333,7 +340,9 @@ static void on_update(roam_call *call, roam_server_txn *txn, const roam_message 
             uas_respond(ua, txn, 491, "");
             return;
         }
-        if (call->session.state == OFFER_REMOTE || call->uas) {
+        /* RFC 3311 5.1: in an early dialog only after the first exchange is over, for both. */
+        bool early = call->state == ROAM_CALL_INCOMING;
+        if (call->session.state == OFFER_REMOTE || (early ? call->early != EARLY_AGREED : call->uas != NULL)) {
             uas_respond_retry_after(ua, txn);
             return;
         }
@@ -348,7 +357,9 @@ static void on_update(roam_call *call, roam_server_txn *txn, const roam_message 
     }
     dialog_target_refresh(&call->dialog, m);
     call_peer_moved(call);
+    call->target_cseq = call->dialog.remote_cseq;
     call_learn_peer(call, m);
+    follow_peer(call, txn);
     roam_flow *flow = call->flow;
     if (!flow) /* no path of our own yet: the one the request came by */
         call->flow = flow_ref(server_txn_flow(txn));
@@ -373,8 +384,15 @@ static void on_update(roam_call *call, roam_server_txn *txn, const roam_message 
 static void on_info(roam_call *call, roam_server_txn *txn, const roam_message *m)
 {
     bool relay = message_has_body_type(m, SPAN("application/dtmf-relay"));
-    if (m->body.len && !relay && !message_has_body_type(m, SPAN("application/dtmf"))) {
-        uas_respond(call->ua, txn, 415, "Accept: application/dtmf-relay, application/dtmf\r\n");
+    if (m->body.len && !relay && !message_has_body_type(m, SPAN("application/dtmf"))) { /* RFC 6086 4.2.2: without a package, what both sides agreed on elsewhere */
+        uas_respond(call->ua, txn, 200, "");
+        roam_event event = {.type = ROAM_EVENT_CALL_INFO,
+                            .account = call->account->id,
+                            .call = call->id,
+                            .call_state = call->state,
+                            .content_type = message_value(m, HEADER_CONTENT_TYPE),
+                            .body = m->body};
+        ua_event(call->ua, &event, "info");
         return;
     }
     roam_span rest = m->body, digit = relay ? SPAN("") : span_trim(m->body);
@@ -402,6 +420,55 @@ static void on_info(roam_call *call, roam_server_txn *txn, const roam_message *m
                         .digit = digit.ptr[0],
                         .duration_ms = duration};
     ua_event(call->ua, &event, "info");
+}
+
+/* RFC 3262 3. An offer in it is answered in its 200. */
+static void on_prack(roam_call *call, roam_server_txn *txn, const roam_message *m)
+{
+    roam_ua *ua = call->ua;
+    char space[BODY_MAX];
+    roam_writer body;
+    roam_session_local local;
+    unsigned status = reliable_match(&call->reliable, m);
+    if (status) {
+        uas_respond(ua, txn, status, "");
+        return;
+    }
+    if (uas_refuse_body(ua, txn, m))
+        return;
+    writer_init(&body, space, sizeof space);
+    bool sdp = call->reliable.has_sdp, answers = sdp && call->session.state == OFFER_LOCAL, offers = m->body.len && !answers;
+    roam_call_leg *leg = offers ? call_leg_by_rtp(call, call->told.leg) : NULL;
+    int err = 0;
+    if (answers) {
+        err = m->body.len ? session_take_answer(&call->session, m->body) : ROAM_ESYNTAX;
+    } else if (offers && (!leg || call->session.state != OFFER_STABLE || (call->early != EARLY_AGREED && !sdp))) {
+        uas_respond(ua, txn, 491, ""); /* an offer while the first one is not answered */
+        return;
+    } else if (offers) {
+        err = session_take_offer(&call->session, m->body);
+        call_local_of(leg, &local);
+        if (!err)
+            err = session_answer(&call->session, &body, &local, call->hold_wanted);
+    }
+    if (err) {
+        session_refuse(&call->session);
+        uas_respond(ua, txn, err == ROAM_ESYNTAX ? 400 : err == ROAM_EUNSUPPORTED ? 488 : 500, "");
+        return;
+    }
+    reliable_acknowledged(&call->reliable);
+    if (sdp && call->state == ROAM_CALL_INCOMING)
+        call->early = EARLY_AGREED;
+    roam_response r;
+    response_begin(txn, &r, 200, SPAN(""), SPAN(""));
+    write_agent_headers(ua, &r.w, false);
+    write_body(&r.w, body.len ? SPAN("application/sdp") : SPAN(""), writer_span(&body));
+    response_send(&r);
+    if (m->body.len) {
+        call_media_apply(call);
+        call_leg_told(call, call->told.leg);
+    }
+    call_look(call);
 }
 
 void call_request(roam_call *call, roam_server_txn *txn, const roam_message *m)
@@ -444,6 +511,9 @@ void call_request(roam_call *call, roam_server_txn *txn, const roam_message *m)
         break;
     case METHOD_SUBSCRIBE:
         referral_on_subscribe(call, txn, m);
+        break;
+    case METHOD_PRACK:
+        on_prack(call, txn, m);
         break;
     case METHOD_OPTIONS:
         uas_respond(ua, txn, 200, "Accept: application/sdp\r\n");

@@ -1,14 +1,21 @@
 /* The outgoing side: INVITE and its answers, CANCEL, BYE. */
 #include "ua/call.h"
+#include "ua/uas.h"
 
 #define BODY_MAX 4096u
 
-void call_write_identity(roam_call *call, roam_writer *w, bool request)
+void call_write_identity_on(roam_call *call, roam_writer *w, const roam_flow *flow, bool request)
 {
     write_lit(w, "Contact: ");
-    write_contact(call->account, w, call->flow);
+    write_contact(call->account, w, flow);
     write_lit(w, "\r\n");
+    uas_write_reliable(call->account, w);
     write_agent_headers(call->ua, w, request);
+}
+
+void call_write_identity(roam_call *call, roam_writer *w, bool request)
+{
+    call_write_identity_on(call, w, call->flow, request);
 }
 
 void call_learn_peer(roam_call *call, const roam_message *m)
@@ -51,6 +58,10 @@ static roam_client_txn *send_bye(roam_ua *ua, roam_account *account, roam_auth_a
 void call_run_disconnecting(roam_call *call)
 {
     bool answered = call->dialog.state == DIALOG_CONFIRMED;
+    if (!answered && !call->dialog.caller && call->dialog.state == DIALOG_EARLY) { /* replaced, and hung up before its answer left: that has been refused */
+        call_end(call, call->last_status, call->end_reason ? call->end_reason : "hung up here");
+        return;
+    }
     if (!answered && call->invite && call->cancel_path != call->flow->path->id) {
         client_txn_cancel(call->invite, call->flow, true); /* the CANCEL on the dead path went nowhere */
         call->cancel_path = call->flow->path->id;

@@ -352,7 +352,8 @@ static refresh_plan make_plan(roam_call *call, unsigned w, const roam_call_leg *
     const roam_ip_change_policy *policy = &call->account->policy;
     if (!w)
         return PLAN_NOTHING;
-    if (call->state == ROAM_CALL_CONNECTING || accept_waiting(&call->accept) || call->uas || call->session.state != OFFER_STABLE)
+    const bool unacknowledged = call->state == ROAM_CALL_CONNECTING || accept_waiting(&call->accept);
+    if ((unacknowledged && call->probe.state != PROBE_ANSWERED) || call->uas || call->session.state != OFFER_STABLE)
         /* No new offer now: our 2xx waits for its ACK, or the peer's request for our leg. The peer may learn where its ACK has to go (handover.md). */
         return (w & WANT_TARGET) && can_update(call) ? PLAN_TARGET : PLAN_NOTHING;
     if (w == WANT_SESSION)
@@ -454,12 +455,7 @@ static void on_success(roam_call *call, roam_client_txn *txn, const roam_message
     call->refresh_failures = 0;
     call->refresh_attempt = (roam_auth_attempt){0};
     call_refresh_set_state(call, REFRESH_IDLE, "accepted");
-    if (call->state == ROAM_CALL_CONNECTING) { /* any success of the peer in the dialog stands for the lost ACK */
-        accept_stop(&call->accept);
-        call_set_state(call, ROAM_CALL_CONFIRMED, 200, "the peer has our answer");
-    } else {
-        accept_stop(&call->accept);
-    }
+    call_peer_has_answer(call, "the peer has our answer"); /* any success of the peer in the dialog stands for the lost ACK */
     move_answered(&call->move, response->status);
     if (agreed) {
         call_media_apply(call);

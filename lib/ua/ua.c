@@ -50,6 +50,11 @@ static void on_ack(void *user, roam_flow *flow, const roam_message *ack)
     uas_ack(user, ack);
 }
 
+static bool on_merged(void *user, roam_server_txn *old, roam_flow *flow)
+{
+    return call_merges(user, old, flow);
+}
+
 static void on_stray_response(void *user, roam_flow *flow, const roam_message *response)
 {
     call_stray_answer(user, flow, response);
@@ -106,7 +111,7 @@ roam_ua *roam_ua_new(const roam_ua_config *config)
     net_init(ua);
     resolve_init(ua);
     ip_change_init(ua);
-    roam_sip_tu tu = {.send = on_send, .request = on_request, .ack = on_ack, .stray_response = on_stray_response, .user = ua};
+    roam_sip_tu tu = {.send = on_send, .request = on_request, .ack = on_ack, .stray_response = on_stray_response, .merged = on_merged, .user = ua};
     ua->user_agent = mem_strdup(mem, span_of(config->user_agent ? config->user_agent : "roam/" ROAM_VERSION));
     ua->codecs = config->codecs ? mem_strdup(mem, span_of(config->codecs)) : NULL;
     bool ok = ua->user_agent && (ua->codecs || !config->codecs) && sip_init(&ua->sip, &ua->env, &tu) == 0 &&

@@ -14,12 +14,13 @@
 
 
 /* What we can do, said in Allow and nowhere exaggerated. */
-#define UA_ALLOW "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, INFO, REFER, NOTIFY"
+#define UA_ALLOW "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, INFO, PRACK, REFER, NOTIFY"
 
-/* Extensions that we have: Supported, and what a peer may require. */
-#define UA_SUPPORTED "timer, norefersub"
+/* Extensions that we have: Supported, and what a peer may require. 100rel is an account's choice, see ua/uas.h. */
+#define UA_SUPPORTED "timer, replaces, norefersub"
 
 #define UA_GIVEN_UP 64u
+#define UA_ENDED_DIALOGS 64u
 
 struct roam_ua {
     roam_env env;
@@ -53,6 +54,8 @@ struct roam_ua {
         roam_account_id account;
     } given_up[UA_GIVEN_UP]; /* INVITEs without a final answer, the latest ones */
     size_t next_given_up;
+    uint64_t ended_dialogs[UA_ENDED_DIALOGS]; /* hashes of the latest, see ua/replaces.c */
+    size_t next_ended_dialog;
     uint64_t dropped;
 
     enum { UA_RUNNING, UA_LEAVING, UA_LEFT } life;

@@ -7,8 +7,13 @@
 
 void uas_respond(roam_ua *ua, roam_server_txn *txn, unsigned status, const char *header)
 {
+    uas_respond_tagged(ua, txn, status, header, SPAN(""));
+}
+
+void uas_respond_tagged(roam_ua *ua, roam_server_txn *txn, unsigned status, const char *header, roam_span tag)
+{
     roam_response r;
-    response_begin(txn, &r, status, SPAN(""), SPAN(""));
+    response_begin(txn, &r, status, SPAN(""), tag);
     write_cstr(&r.w, header);
     write_agent_headers(ua, &r.w, false);
     write_body(&r.w, SPAN(""), SPAN(""));
@@ -29,11 +34,17 @@ void uas_respond_retry_after(roam_ua *ua, roam_server_txn *txn) /* RFC 3261 14.2
 
 static bool supported(roam_span option)
 {
-    roam_span rest = SPAN(UA_SUPPORTED);
+    roam_span rest = SPAN(UA_SUPPORTED ", 100rel");
     while (rest.len)
         if (span_ieq(span_trim(span_cut(rest, ',', &rest)), option))
             return true;
     return false;
+}
+
+void uas_write_reliable(const roam_account *account, roam_writer *w)
+{
+    if (account->reliable != ROAM_100REL_OFF)
+        write_header(w, HEADER_SUPPORTED, SPAN("100rel"));
 }
 
 /* RFC 3261 8.2.2.3: extensions we do not have. */
@@ -87,6 +98,7 @@ static void on_options(roam_ua *ua, roam_server_txn *txn, const roam_message *m)
     write_lit(&r.w, "Contact: ");
     write_contact(account, &r.w, server_txn_flow(txn));
     write_lit(&r.w, "\r\nAccept: application/sdp\r\nAccept-Encoding: identity\r\n");
+    uas_write_reliable(account, &r.w);
     write_agent_headers(ua, &r.w, false);
     write_body(&r.w, SPAN(""), SPAN(""));
     response_send(&r);
@@ -120,6 +132,7 @@ void uas_request(roam_ua *ua, roam_server_txn *txn, const roam_message *m)
     case METHOD_BYE:
     case METHOD_UPDATE:
     case METHOD_INFO:
+    case METHOD_PRACK:
         uas_respond(ua, txn, 481, "");
         break;
     case METHOD_REFER: /* who asks us to call somebody must be in a call with us: anybody could make us ring anybody (RFC 3515 5.2) */

@@ -9,6 +9,11 @@ void uas_request(roam_ua *ua, roam_server_txn *txn, const roam_message *request)
 
 /* A whole small response. `header`: header lines of its own with their CRLF, or "". */
 void uas_respond(roam_ua *ua, roam_server_txn *txn, unsigned status, const char *header);
+/* The same with the To tag of the dialog, where the transaction has another. */
+void uas_respond_tagged(roam_ua *ua, roam_server_txn *txn, unsigned status, const char *header, roam_span tag);
+/* Supported: 100rel, unless the account says no. The other extensions are in write_agent_headers. */
+struct roam_account;
+void uas_write_reliable(const struct roam_account *account, roam_writer *w);
 /* 500 with a Retry-After of 0 to 10 s (RFC 3261 14.2). */
 void uas_respond_retry_after(roam_ua *ua, roam_server_txn *txn);
 /* 420 where the request requires an extension that we do not have (RFC 3261 8.2.2.3). True: answered. */
