@@ -9,8 +9,8 @@ void call_write_identity_on(roam_call *call, roam_writer *w, const roam_flow *fl
     write_lit(w, "Contact: ");
     write_contact(call->account, w, flow);
     write_lit(w, "\r\n");
-    uas_write_reliable(call->account, w);
     write_agent_headers(call->ua, w, request);
+    uas_write_reliable(call->account, w);
 }
 
 void call_write_identity(roam_call *call, roam_writer *w, bool request)
