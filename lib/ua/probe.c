@@ -9,7 +9,7 @@
 
 static void set_state(roam_call *call, roam_probe_state state, const char *why);
 static void on_timer(roam_timer *timer);
-static void send(roam_call *call, bool update);
+static void ask(roam_call *call, bool update);
 static void on_probe(void *user, roam_client_txn *txn, roam_client_event event, const roam_message *response);
 
 void probe_init(roam_call *call)
@@ -69,10 +69,10 @@ void probe_run(roam_call *call)
             set_state(call, PROBE_DUE, "no memory to wait");
     }
     if (p->state == PROBE_DUE)
-        send(call, may_update(call));
+        ask(call, may_update(call));
 }
 
-static void send(roam_call *call, bool update)
+static void ask(roam_call *call, bool update)
 {
     roam_probe *p = &call->probe;
     roam_ua *ua = call->ua;
