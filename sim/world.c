@@ -77,7 +77,9 @@ static void free_node(sim_world *world, sim_node *node)
         peer_free(node->peer);
     mem_free(&world->mem, node->server);
     mem_free(&world->mem, node->peer);
+    world_forget(node);
     mem_free(&world->mem, node->heard.events);
+    mem_free(&world->mem, node->heard.texts);
     list_remove(&node->node);
     mem_free(&world->mem, node);
 }
@@ -295,9 +297,22 @@ static void hear(sim_node *agent, const roam_event *event)
     if (h->n == h->cap) {
         h->cap = h->cap ? 2 * h->cap : 64;
         h->events = mem_realloc(&agent->world->mem, h->events, h->cap * sizeof *h->events);
-        assert(h->events);
+        h->texts = mem_realloc(&agent->world->mem, h->texts, h->cap * sizeof *h->texts);
+        assert(h->events && h->texts);
     }
-    h->events[h->n++] = *event;
+    roam_event *e = &h->events[h->n];
+    *e = *event;
+    roam_span *parts[] = {&e->uri, &e->content_type, &e->body};
+    size_t len = e->uri.len + e->content_type.len + e->body.len;
+    char *at = h->texts[h->n] = len ? mem_alloc(&agent->world->mem, len) : NULL;
+    assert(at || !len);
+    for (size_t i = 0; i < 3; i++)
+        if (parts[i]->len) {
+            memcpy(at, parts[i]->ptr, parts[i]->len);
+            parts[i]->ptr = at;
+            at += parts[i]->len;
+        }
+    h->n++;
 }
 
 void world_name(sim_world *world, const char *name, const char *ip)
@@ -554,7 +569,7 @@ const roam_event *world_progress(const sim_node *agent, roam_ip_change_op op, ro
 {
     for (size_t i = agent->heard.n; i > 0; i--) {
         const roam_event *e = &agent->heard.events[i - 1];
-        if (e->type == ROAM_EVENT_IP_CHANGE_PROGRESS && e->op == op && e->call == call)
+        if (e->type == ROAM_EVENT_IP_CHANGE_PROGRESS && e->op == op && e->call == call && (call || !e->subscription))
             return e;
     }
     return NULL;
@@ -562,5 +577,7 @@ const roam_event *world_progress(const sim_node *agent, roam_ip_change_op op, ro
 
 void world_forget(sim_node *agent)
 {
+    for (size_t i = 0; i < agent->heard.n; i++)
+        mem_free(&agent->world->mem, agent->heard.texts[i]);
     agent->heard.n = 0;
 }

@@ -24,6 +24,7 @@ struct roam_nat;
 /* What an agent's application heard, in order. */
 typedef struct sim_heard {
     roam_event *events;
+    char **texts; /* what the spans of each show; NULL: nothing */
     size_t n, cap;
 } sim_heard;
 

@@ -85,7 +85,10 @@ ROAM_API int roam_call_transfer_to_call(roam_ua *ua, roam_call_id id, roam_call_
 ROAM_API int roam_call_transfer_accept(roam_ua *ua, roam_call_id id, const roam_call_options *options, roam_call_id *new_call);
 /** Refuses it: 300..699; 0 means 603. */
 ROAM_API int roam_call_transfer_reject(roam_ua *ua, roam_call_id id, unsigned status);
-/** Sends a body in the call's dialog by INFO (RFC 6086 without package: what gateways understand). The peer's comes as ROAM_EVENT_CALL_INFO. ROAM_EBUSY: one is under way. */
+/**
+ * Sends a body (at most 8 KiB, may be empty) in the call's dialog by INFO (RFC 6086 without package: what gateways understand), in a confirmed or early call. The answer comes as
+ * ROAM_EVENT_CALL_INFO, unless the call ends before. Without a path it waits; when its path goes it is repeated on the next one. ROAM_EBUSY: one is under way. ROAM_ESTATE: no dialog.
+ */
 ROAM_API int roam_call_send_info(roam_ua *ua, roam_call_id id, const char *content_type, roam_span body);
 /** Replaces source or sink (the old one is closed); NULL for silence / discard. */
 ROAM_API int roam_call_set_source(roam_ua *ua, roam_call_id id, roam_audio_source *source);

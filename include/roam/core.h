@@ -50,7 +50,7 @@ ROAM_API void roam_ua_config_default(roam_ua_config *config);
 ROAM_API roam_ua *roam_ua_new(const roam_ua_config *config); /**< NULL: no memory, or a bad configuration */
 /** Frees everything at once; sends nothing. To leave politely: roam_ua_shutdown(), drain until ROAM_EVENT_SHUTDOWN_DONE, then free. */
 ROAM_API void roam_ua_free(roam_ua *ua);
-/** Ends calls and unregisters accounts; within 4 s of virtual time (less when all answer) ROAM_EVENT_SHUTDOWN_DONE comes. */
+/** Ends calls and subscriptions and unregisters accounts; within 4 s of virtual time (less when all answer) ROAM_EVENT_SHUTDOWN_DONE comes. */
 ROAM_API void roam_ua_shutdown(roam_ua *ua);
 
 /* ---- inputs ---- */
@@ -83,15 +83,15 @@ typedef enum roam_event_type {
     ROAM_EVENT_CALL_DTMF,          /**< call: a digit came (RFC 4733 or INFO) */
     ROAM_EVENT_CALL_MEDIA_SILENT,  /**< call: RTP stopped that should flow */
     ROAM_EVENT_CALL_MEDIA_HEARD,   /**< call: ... and came back; gap_ms */
-    ROAM_EVENT_IP_CHANGE_PROGRESS, /**< op, account, call, status, sip_code; report at RECOVERED and FAILED */
+    ROAM_EVENT_IP_CHANGE_PROGRESS, /**< op, account, call, subscription, status, sip_code; report at RECOVERED and FAILED */
     ROAM_EVENT_SHUTDOWN_DONE,
     ROAM_EVENT_CALL_TRANSFER,      /**< call: our transfer of it: transfer, sip_code or status; may come after the call's last CALL_STATE */
     ROAM_EVENT_CALL_TRANSFER_REQUESTED, /**< call: the peer asks us to call `uri`: roam_call_transfer_accept() or _reject() */
     ROAM_EVENT_CALL_REPLACED,      /**< call: `other_call` has taken its place (RFC 3891); this one ends */
-    ROAM_EVENT_CALL_INFO,          /**< call: an INFO that is not DTMF: content_type, body. sip_code instead: the answer to ours */
-    ROAM_EVENT_SUBSCRIPTION,       /**< subscription: subscription_state, sip_code, reason */
-    ROAM_EVENT_NOTIFY,             /**< subscription: content_type, body */
-    ROAM_EVENT_MESSAGE,            /**< account: a MESSAGE came: uri (the sender), content_type, body */
+    ROAM_EVENT_CALL_INFO,          /**< call: an INFO that is not DTMF: content_type, body. Without content_type: the answer to ours, sip_code or status */
+    ROAM_EVENT_SUBSCRIPTION,       /**< account, subscription: subscription_state, sip_code, status, reason */
+    ROAM_EVENT_NOTIFY,             /**< account, subscription: content_type, body (at most 32 KiB; an empty one is not told) */
+    ROAM_EVENT_MESSAGE,            /**< account: a MESSAGE came: uri (the sender as it says, not proven), content_type, body (at most 32 KiB). call: in its dialog */
     ROAM_EVENT_MESSAGE_SENT        /**< account, message: the answer to ours: sip_code, or status */
 } roam_event_type;
 /** The stable names that `roam agent` prints: "registration", "call_state", ... */
@@ -156,7 +156,7 @@ ROAM_API bool roam_ua_poll(roam_ua *ua, roam_output *output);
 /** Counters of what was dropped, for tests and for operators. */
 typedef struct roam_ua_counters {
     uint64_t messages_received, messages_sent, retransmissions, malformed, dropped, over_limit;
-    size_t transactions, accounts, calls, paths, memory_blocks;
+    size_t transactions, accounts, calls, subscriptions, paths, memory_blocks;
     uint32_t epoch;
 } roam_ua_counters;
 ROAM_API void roam_ua_get_counters(const roam_ua *ua, roam_ua_counters *counters);

@@ -98,9 +98,10 @@ typedef enum roam_ip_change_op {
     ROAM_IP_CHANGE_ACCOUNT_REINVITE_CALLS,   /**< the refresh of a call was answered: sip_code */
     ROAM_IP_CHANGE_UPLINK_RESTORED,          /**< the first RTP packet left on the new path */
     ROAM_IP_CHANGE_DOWNLINK_RESTORED,        /**< the first RTP packet came on the new path */
-    ROAM_IP_CHANGE_RECOVERED,                /**< this account or call is whole again: 2xx, and RTP both ways where it should flow (B14) */
-    ROAM_IP_CHANGE_FAILED,                   /**< this account or call gave up; status and sip_code say why */
-    ROAM_IP_CHANGE_COMPLETED                 /**< every account and call of this change recovered or failed; or there was nothing to do */
+    ROAM_IP_CHANGE_RECOVERED,                /**< this account, call or subscription is whole again: 2xx, and RTP both ways where it should flow (B14) */
+    ROAM_IP_CHANGE_FAILED,                   /**< this account, call or subscription gave up; status and sip_code say why */
+    ROAM_IP_CHANGE_COMPLETED,                /**< every account, call and subscription of this change recovered or failed; or there was nothing to do */
+    ROAM_IP_CHANGE_SUBSCRIPTION_REFRESHED    /**< the SUBSCRIBE of a subscription was answered: sip_code */
 } roam_ip_change_op;
 
 /** "contact_updated" and the like: the stable names that `roam agent` prints. */
@@ -117,9 +118,10 @@ typedef struct roam_retry {
 typedef struct roam_ip_change_report {
     uint32_t epoch;
     roam_account_id account;  /**< of the account, or of the call's account */
-    roam_call_id call;        /**< 0: this report is of the account's registration */
+    roam_call_id call;        /**< 0: not of a call */
+    uint32_t subscription;    /**< a roam_subscription_id; this and `call` 0: this report is of the account's registration */
     roam_time path_ready;     /**< a usable path was known */
-    roam_time request_sent;   /**< first REGISTER, re-INVITE or UPDATE on it */
+    roam_time request_sent;   /**< first REGISTER, re-INVITE, UPDATE or SUBSCRIBE on it */
     roam_time answered;       /**< its 2xx */
     roam_time uplink;         /**< first RTP out on the new path */
     roam_time downlink;       /**< first RTP in on the new path */

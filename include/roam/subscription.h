@@ -19,6 +19,7 @@ typedef enum roam_subscription_state {
     ROAM_SUBSCRIPTION_SUBSCRIBING, /**< SUBSCRIBE sent, nothing accepted yet */
     ROAM_SUBSCRIPTION_PENDING,     /**< accepted; the notifier has not decided (RFC 6665 4.1.3) */
     ROAM_SUBSCRIPTION_ACTIVE,
+    ROAM_SUBSCRIPTION_UNSUBSCRIBING, /**< SUBSCRIBE with Expires 0 sent, or about to be */
     ROAM_SUBSCRIPTION_ENDED        /**< last event; its id is unknown afterwards. reason: the notifier's, or ours */
 } roam_subscription_state;
 ROAM_API const char *roam_subscription_state_text(roam_subscription_state state);
@@ -27,14 +28,19 @@ ROAM_API const char *roam_subscription_state_text(roam_subscription_state state)
 typedef struct roam_subscription_config {
     roam_account_id account; /**< 0: the first one */
     const char *uri;         /**< whose state; NULL: the account's own AOR */
-    const char *event;       /**< "message-summary" (RFC 3842), "reg" (RFC 3680), "dialog", ...; required */
+    const char *event;       /**< "message-summary" (RFC 3842), "reg" (RFC 3680), "dialog;id=7", ...; at most 63 bytes; required */
     const char *accept;      /**< NULL: what the event's RFC names, else no Accept header */
     uint32_t expires;        /**< seconds; 0: 3600 */
 } roam_subscription_config;
 
-/** The state comes as ROAM_EVENT_NOTIFY. It is renewed until roam_unsubscribe(), or until the notifier ends it for good. */
+/**
+ * The state comes as ROAM_EVENT_NOTIFY. It is renewed until roam_unsubscribe(), or until the notifier ends it for good: a refusal, or NOTIFY "terminated" with rejected, noresource or
+ * invariant (RFC 6665 4.1.3). Every other end (a lease that ran out while away, a notifier that restarted, an answer that did not come) leads to WAITING and to a new
+ * subscription. When the path changes, the notifier is told the new Contact at once; that is part of the change: ROAM_EVENT_IP_CHANGE_PROGRESS with `subscription`.
+ * ROAM_ELIMIT: 32768 are there already.
+ */
 ROAM_API int roam_subscribe(roam_ua *ua, const roam_subscription_config *config, roam_subscription_id *id);
-/** SUBSCRIBE with Expires 0; the last NOTIFY, or 32 s, ends it. */
+/** SUBSCRIBE with Expires 0; the last NOTIFY, or 32 s, ends it. Without a path it ends at once and the lease runs out. */
 ROAM_API int roam_unsubscribe(roam_ua *ua, roam_subscription_id id);
 
 typedef struct roam_subscription_info {
@@ -58,8 +64,9 @@ typedef struct roam_mwi {
 ROAM_API bool roam_mwi_parse(roam_span body, roam_mwi *out);
 
 /**
- * Sends a MESSAGE outside of any dialog; at most 1300 bytes of body over UDP (RFC 3428 8). While there is no path it waits, at most 32 s. A request that was on its way
- * when its path went is repeated on the next one, with the same Call-ID. The answer comes as ROAM_EVENT_MESSAGE_SENT.
+ * Sends a MESSAGE outside of any dialog; at most 1300 bytes of body over UDP (RFC 3428 8; else ROAM_EOVERFLOW), 256 at once (else ROAM_ELIMIT). While there is no path it waits, at most
+ * 32 s. A request that was on its way when its path went is repeated on the next one, with the same Call-ID and the next CSeq, for 64 s in all. The answer comes as
+ * ROAM_EVENT_MESSAGE_SENT; a failure is not repeated, the other end may have shown the message.
  * `account` 0: the first one. `content_type` NULL: "text/plain;charset=UTF-8". `id` may be NULL.
  */
 ROAM_API int roam_message_send(roam_ua *ua, roam_account_id account, const char *uri, const char *content_type, roam_span body, roam_message_id *id);

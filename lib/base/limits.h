@@ -17,6 +17,10 @@
 #define ROAM_MAX_CALLS 2048u
 #define ROAM_MAX_LINGERING 256u       /* calls that are over, whose dialogs wait for the end of a transfer */
 #define ROAM_MAX_ACCOUNTS 16384u
+#define ROAM_MAX_SUBSCRIPTIONS 32768u /* of ours, all accounts together */
+#define ROAM_MAX_PAGES 256u           /* MESSAGEs of ours on their way at once */
+#define ROAM_MAX_BODY 32768u          /* bytes of a NOTIFY, MESSAGE or INFO that are given to the application; more: 413 */
+#define ROAM_MAX_INFO_BODY 8192u      /* bytes of an INFO of ours */
 #define ROAM_MAX_OUTPUTS 65536u       /* queued for the edge; an edge that drains never sees it */
 #define ROAM_MAX_FORKS 16u            /* early dialogs of one INVITE */
 #define ROAM_MAX_CHALLENGES 4u        /* new nonces accepted for one request before it fails */

@@ -30,6 +30,14 @@ roam_map_node *map_find(const roam_map *map, roam_span key)
     return node;
 }
 
+roam_map_node *map_next(const roam_map_node *node)
+{
+    roam_map_node *next = node->chain;
+    while (next && !(next->hash == node->hash && span_eq(next->key, node->key)))
+        next = next->chain;
+    return next;
+}
+
 int map_insert(roam_map *map, roam_map_node *node, roam_span key)
 {
     /* A refusal to grow costs speed only, but for the first table. */

@@ -26,6 +26,8 @@ typedef struct roam_map {
 void map_init(roam_map *map, roam_mem *mem, const uint64_t seed[2]);
 void map_free(roam_map *map); /* the table only; the nodes are their owners' */
 roam_map_node *map_find(const roam_map *map, roam_span key);
+/* The next one with the same key, NULL: none. */
+roam_map_node *map_next(const roam_map_node *node);
 /* Adds; keys may repeat (map_find gives the newest). ROAM_ENOMEM when the first table is refused. */
 int map_insert(roam_map *map, roam_map_node *node, roam_span key);
 void map_remove(roam_map *map, roam_map_node *node); /* harmless when it is in no map (order node points to itself) */

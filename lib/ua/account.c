@@ -1,6 +1,7 @@
 #include "ua/account.h"
 
 #include "ua/call.h"
+#include "ua/subscription.h"
 #include "ua/transfer.h"
 
 void roam_account_config_default(roam_account_config *config)
@@ -37,34 +38,31 @@ roam_account *account_first(const roam_ua *ua)
     return NULL;
 }
 
-static bool is_identity(const roam_account *account, const roam_uri *uri, bool host_too)
-{
-    roam_uri own;
-    if (uri_parse(span_of(account->aor), &own) != 0)
-        return false;
-    return span_eq(uri->user, own.user) && (!host_too || span_ieq(uri->host, own.host));
-}
-
 roam_account *account_for_request(const roam_ua *ua, const roam_message *request)
 {
     roam_uri ruri;
     roam_name_addr to;
+    uri_clear(&ruri);
     bool have_uri = uri_parse(request->request_uri, &ruri) == 0;
     bool have_to = name_addr_parse(message_value(request, HEADER_TO), &to) == 0;
-    /* To names the AOR that was called, the Request-URI our Contact. The whole AOR first, the user part alone last. */
-    for (int pass = 0; pass < 3; pass++)
-        list_each(account, &ua->accounts, roam_account, node)
-        {
-            if (account->removed)
+    /* To names the AOR that was called, the Request-URI our Contact. The whole AOR first, the user part alone last. Of several the one added first. */
+    roam_account *best = NULL;
+    int best_rank = 0;
+    for (int by_to = 0; by_to < 2; by_to++) {
+        roam_span user = by_to ? to.uri.user : ruri.user;
+        if (by_to ? !have_to : !have_uri)
+            continue;
+        for (roam_map_node *node = map_find(&ua->account_users, user); node; node = map_next(node)) {
+            roam_account *account = container_of(node, roam_account, user_node);
+            bool to_aor = have_to && span_eq(to.uri.user, user) && span_ieq(to.uri.host, account->aor_uri.host);
+            int rank = to_aor && !by_to ? 3 : !by_to ? 2 : to_aor ? 1 : 0;
+            if (account->removed || rank < best_rank || !rank || (rank == best_rank && best && best->id < account->id))
                 continue;
-            if (pass == 0 && have_to && have_uri && is_identity(account, &to.uri, true) && is_identity(account, &ruri, false))
-                return account;
-            if (pass == 1 && have_uri && is_identity(account, &ruri, false))
-                return account;
-            if (pass == 2 && have_to && is_identity(account, &to.uri, true))
-                return account;
+            best = account;
+            best_rank = rank;
         }
-    return NULL;
+    }
+    return best;
 }
 
 int account_complete_uri(const roam_account *account, roam_span given, roam_writer *w)
@@ -91,6 +89,15 @@ int account_complete_uri(const roam_account *account, roam_span given, roam_writ
         }
     }
     return w->overflow || uri_parse(span_make(w->ptr + begin, w->len - begin), &parsed) != 0 ? ROAM_EINVAL : 0;
+}
+
+int account_target(const roam_account *account, const char *text, roam_writer *w)
+{
+    roam_uri parsed;
+    size_t begin = w->len;
+    if (!text || !*text || account_complete_uri(account, span_of(text), w) != 0 || uri_parse(span_make(w->ptr + begin, w->len - begin), &parsed) != 0)
+        return ROAM_EINVAL;
+    return parsed.scheme == URI_SIP || (parsed.scheme == URI_TEL && account->proxy) ? 0 : ROAM_EUNSUPPORTED;
 }
 
 int account_next_hop(roam_account *account, roam_span uri, roam_uri *out)
@@ -132,6 +139,7 @@ void account_free(roam_account *account)
     registration_free(account);
     credentials_free(&account->credentials);
     list_remove(&account->node);
+    map_remove(&ua->account_users, &account->user_node);
     if (map_find(&ua->account_ids, id_key(&account->id)) == &account->id_node) {
         map_remove(&ua->account_ids, &account->id_node);
         ua->naccounts--;
@@ -199,6 +207,8 @@ static int fill(roam_ua *ua, roam_account *account, const roam_account_config *c
     account->instance = config->instance ? mem_strdup(mem, span_of(config->instance)) : NULL;
     if (!account->aor || !account->party || !account->user || (config->instance && !account->instance))
         return ROAM_ENOMEM;
+    if (uri_parse(span_of(account->aor), &account->aor_uri) != 0)
+        return ROAM_EINVAL;
     account->rewrite = config->allow_contact_rewrite;
     account->rewrite_method = config->contact_rewrite_method;
     account->policy = config->ip_change;
@@ -221,12 +231,17 @@ int roam_account_add(roam_ua *ua, const roam_account_config *config, roam_accoun
     account->ua = ua;
     list_init(&account->node);
     map_node_init(&account->id_node);
+    map_node_init(&account->user_node);
+    list_init(&account->subscriptions);
+    list_init(&account->pages);
     account->id = ua->next_account + 1;
     registration_init(account);
     int err = fill(ua, account, config);
     account->reg.expires = account->configured_expires;
     if (!err)
         err = map_insert(&ua->account_ids, &account->id_node, id_key(&account->id));
+    if (!err && (err = map_insert(&ua->account_users, &account->user_node, span_of(account->user))) != 0)
+        map_remove(&ua->account_ids, &account->id_node);
     if (err) {
         account_free(account);
         return err;
@@ -260,6 +275,8 @@ int roam_account_remove(roam_ua *ua, roam_account_id id)
         if (call->account == account)
             call_hangup(call, "account removed");
     calls_drop_lingering(ua, account);
+    list_each(sub, &account->subscriptions, roam_subscription, account_node)
+        subscription_leave(sub, "account removed");
     registration_want(account, WANT_UNREGISTERED);
     ua_leave(ua);
     return 0;

@@ -18,7 +18,7 @@ typedef enum roam_register_want {
 
 typedef struct roam_registration {
     roam_work work;
-    roam_list paced;          /* in roam_ip_change.paced while a REGISTER waits for its turn */
+    roam_paced paced;         /* while a REGISTER waits for its turn */
     roam_move move;
     roam_registration_state state;
     roam_register_want want;
@@ -52,11 +52,13 @@ typedef struct roam_registration {
 struct roam_account {
     roam_list node;
     roam_map_node id_node;
+    roam_map_node user_node; /* in roam_ua.account_users, by `user` */
     roam_ua *ua;
     roam_account_id id;
     bool removed;
 
     char *aor;          /* the URI, without name and parameters of the header */
+    roam_uri aor_uri;   /* its parts */
     char *party;        /* as From: "Alice" <sip:...> */
     char *user;         /* user part, for Contacts; "" none */
     char *registrar;    /* URI; NULL: does not register */
@@ -70,6 +72,7 @@ struct roam_account {
     uint32_t session_expires, session_min_se;
     roam_100rel reliable;
     roam_credentials credentials;
+    roam_list subscriptions, pages; /* its own: account_node of each */
     roam_registration reg;
 };
 
@@ -81,6 +84,8 @@ roam_account *account_for_request(const roam_ua *ua, const roam_message *request
 void write_contact(roam_account *account, roam_writer *w, const roam_flow *flow);
 /* The URI that a user means: "bob" and "bob@host" take what is missing from the account. ROAM_EINVAL: it is none, or does not fit. */
 int account_complete_uri(const roam_account *account, roam_span given, roam_writer *w);
+/* The same, and a request can be sent there: ROAM_EUNSUPPORTED when not. */
+int account_target(const roam_account *account, const char *text, roam_writer *w);
 /* The next hop of a request outside of a dialog: the outbound proxy, or the URI itself. */
 int account_next_hop(roam_account *account, roam_span uri, roam_uri *out);
 /* The outbound proxy as a route, with ";lr"; false when there is none. */

@@ -225,6 +225,7 @@ static void detach_transactions(roam_call *call)
     call->invite = call->bye = NULL;
     session_timer_stop(&call->session_timer);
     call_refresh_stop(call);
+    call_info_free(call);
     if (call->acked_txn)
         client_txn_abandon(call->acked_txn);
     call->acked_txn = NULL;
@@ -480,6 +481,8 @@ static void run(roam_work *work)
         return;
     if (call->state != ROAM_CALL_DISCONNECTING)
         call_media_run(call);
+    if (path)
+        call_info_run(call);
     switch (call->state) {
     case ROAM_CALL_CALLING:
     case ROAM_CALL_EARLY:
@@ -567,12 +570,10 @@ int roam_call_make(roam_ua *ua, roam_account_id account_id, const char *uri, con
         return uri && *uri ? ROAM_ESTATE : ROAM_EINVAL;
     char text[ROAM_MAX_URI];
     roam_writer w;
-    roam_uri parsed;
     writer_init(&w, text, sizeof text);
-    if (account_complete_uri(account, span_of(uri), &w) != 0 || uri_parse(writer_span(&w), &parsed) != 0)
-        return ROAM_EINVAL;
-    if (parsed.scheme != URI_SIP && !(parsed.scheme == URI_TEL && account->proxy))
-        return ROAM_EUNSUPPORTED;
+    int err = account_target(account, uri, &w);
+    if (err)
+        return err;
     roam_call *call = call_new(ua, account, true);
     if (!call)
         return ua->ncalls >= ROAM_MAX_CALLS ? ROAM_ELIMIT : ROAM_ENOMEM;

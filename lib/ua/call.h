@@ -7,7 +7,8 @@
  * replaces.c    an INVITE that takes the place of another dialog (RFC 3891)
  * probe.c       is the peer still there? asked in the dialog after a move
  * call_refresh.c re-INVITE and UPDATE of ours: hold, resume, a move
- * call_media.c  legs and the stream on them */
+ * call_media.c  legs and the stream on them
+ * call_info.c   INFO */
 #ifndef ROAM_UA_CALL_H
 #define ROAM_UA_CALL_H
 
@@ -178,6 +179,7 @@ struct roam_call {
     roam_hold hold_reported;
     roam_timer refresh_timer; /* 491, back-off */
     roam_timer offline_timer; /* offline_max */
+    struct roam_call_info_out *info; /* our INFO (call_info.c); NULL: none */
     roam_timer life_timer;    /* bounds DISCONNECTING, and the wait for a CANCEL's 487 */
 
     /* transfers: see transfer.h */
@@ -279,6 +281,12 @@ void call_peer_moved(roam_call *call);
 /* A re-INVITE or an offer of the peer crosses a request of ours. True: ours is given up and theirs is to be accepted, since the peer has moved and ours may never arrive; false: 491. */
 bool call_refresh_yields(roam_call *call, const roam_message *m);
 void call_session_timer(roam_timer *timer);
+
+/* ---- call_info.c ---- */
+void call_info_run(roam_call *call);
+void call_info_path_lost(roam_call *call);
+void call_info_free(roam_call *call);
+void call_info_received(roam_call *call, roam_server_txn *txn, const roam_message *m);
 
 /* ---- call_media.c ---- */
 /* Keeps a leg on the path that leads to the peer's media; NULL until it is up. */

@@ -380,48 +380,6 @@ static void on_update(roam_call *call, roam_server_txn *txn, const roam_message 
     call_look(call);
 }
 
-/* DTMF in INFO: application/dtmf-relay ("Signal=5", "Duration=160") or application/dtmf ("5"). */
-static void on_info(roam_call *call, roam_server_txn *txn, const roam_message *m)
-{
-    bool relay = message_has_body_type(m, SPAN("application/dtmf-relay"));
-    if (m->body.len && !relay && !message_has_body_type(m, SPAN("application/dtmf"))) { /* RFC 6086 4.2.2: without a package, what both sides agreed on elsewhere */
-        uas_respond(call->ua, txn, 200, "");
-        roam_event event = {.type = ROAM_EVENT_CALL_INFO,
-                            .account = call->account->id,
-                            .call = call->id,
-                            .call_state = call->state,
-                            .content_type = message_value(m, HEADER_CONTENT_TYPE),
-                            .body = m->body};
-        ua_event(call->ua, &event, "info");
-        return;
-    }
-    roam_span rest = m->body, digit = relay ? SPAN("") : span_trim(m->body);
-    uint32_t duration = 160;
-    while (relay && rest.len) {
-        roam_span line = span_cut(rest, '\n', &rest), value;
-        roam_span name = span_trim(span_cut(line, '=', &value));
-        value = span_trim(value);
-        if (span_ieq(name, SPAN("Signal")))
-            digit = value;
-        else if (span_ieq(name, SPAN("Duration")))
-            span_u32(value, &duration);
-    }
-    bool known = digit.len == 1 && digit.ptr[0] && strchr("0123456789*#ABCDabcd", digit.ptr[0]);
-    if (m->body.len && !known) {
-        uas_respond(call->ua, txn, 400, "");
-        return;
-    }
-    uas_respond(call->ua, txn, 200, "");
-    if (!known)
-        return;
-    roam_event event = {.type = ROAM_EVENT_CALL_DTMF,
-                        .account = call->account->id,
-                        .call = call->id,
-                        .digit = digit.ptr[0],
-                        .duration_ms = duration};
-    ua_event(call->ua, &event, "info");
-}
-
 /* RFC 3262 3. An offer in it is answered in its 200. */
 static void on_prack(roam_call *call, roam_server_txn *txn, const roam_message *m)
 {
@@ -501,7 +459,7 @@ void call_request(roam_call *call, roam_server_txn *txn, const roam_message *m)
         on_update(call, txn, m);
         break;
     case METHOD_INFO:
-        on_info(call, txn, m);
+        call_info_received(call, txn, m);
         break;
     case METHOD_REFER:
         referral_on_refer(call, txn, m);

@@ -183,6 +183,7 @@ static void give_up(roam_call *call)
 void call_refresh_path_lost(roam_call *call)
 {
     give_up(call);
+    call_info_path_lost(call);
     if (call->bye) {
         client_txn_abandon(call->bye);
         call->bye = NULL;

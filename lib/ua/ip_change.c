@@ -4,6 +4,7 @@
 
 #include "ua/account.h"
 #include "ua/call.h"
+#include "ua/subscription.h"
 #include "ua/ua.h"
 
 /* ---- who looks, and when ---- */
@@ -40,7 +41,7 @@ static void on_bucket(roam_timer *timer)
     roam_list *node;
     refill(ua);
     for (uint64_t n = ua->ip_change.bucket_milli / 1000; n > 0 && (node = list_pop(&ua->ip_change.paced)); n--)
-        ua_work(ua, &container_of(node, roam_registration, paced)->work);
+        ua_work(ua, container_of(node, roam_paced, node)->work);
     if (!list_empty(&ua->ip_change.paced))
         arm_bucket(ua);
 }
@@ -77,17 +78,17 @@ void ip_change_news(roam_ua *ua, roam_net_news news)
     ua_work_all(ua); /* those that lost their path have to know at once, even while followers are collected */
 }
 
-bool ip_change_register_token(roam_ua *ua, roam_account *account)
+bool ip_change_token(roam_ua *ua, roam_paced *paced)
 {
     roam_ip_change *ic = &ua->ip_change;
     refill(ua);
     if (ic->bucket_milli >= 1000) {
         ic->bucket_milli -= 1000;
-        list_remove(&account->reg.paced);
+        list_remove(&paced->node);
         return true;
     }
-    if (list_empty(&account->reg.paced))
-        list_push(&ic->paced, &account->reg.paced);
+    if (list_empty(&paced->node))
+        list_push(&ic->paced, &paced->node);
     if (!timer_armed(&ic->bucket_timer))
         arm_bucket(ua);
     return false;
@@ -106,7 +107,8 @@ static void set_state(roam_move *move, roam_move_state state, const char *why)
     if (move->state == state)
         return;
     roam_ip_change *ic = &move->ua->ip_change;
-    trace_state(&move->ua->env.trace, move->call ? "call-move" : "account-move", move->call ? move->call : move->account,
+    trace_state(&move->ua->env.trace, move->call ? "call-move" : move->subscription ? "subscription-move" : "account-move",
+                move->call ? move->call : move->subscription ? move->subscription : move->account,
                 move_state_text(move->state), move_state_text(state), why);
     if (move->state == MOVE_NONE) {
         ic->active++;
@@ -129,6 +131,7 @@ static roam_event progress(const roam_move *move, roam_ip_change_op op)
     return (roam_event){.type = ROAM_EVENT_IP_CHANGE_PROGRESS,
                         .account = move->account,
                         .call = move->call,
+                        .subscription = move->subscription,
                         .op = op,
                         .epoch = move->report.epoch};
 }
@@ -157,6 +160,7 @@ void move_begin(roam_move *move, const roam_addr *local, bool old_alive, const c
     move->report = (roam_ip_change_report){.epoch = next_epoch(ua),
                                            .account = move->account,
                                            .call = move->call,
+                                           .subscription = move->subscription,
                                            .path_ready = ROAM_NEVER,
                                            .request_sent = ROAM_NEVER,
                                            .answered = ROAM_NEVER,
@@ -215,8 +219,12 @@ void move_answered(roam_move *move, int sip_code)
     if (move->state != MOVE_RUNNING || move->report.answered != ROAM_NEVER)
         return;
     phase(move, &move->report.answered);
-    roam_ip_change_op op = move->call ? ROAM_IP_CHANGE_ACCOUNT_REINVITE_CALLS : ROAM_IP_CHANGE_ACCOUNT_UPDATE_CONTACT;
-    move_progress(move, op, 0, sip_code, move->call ? "call refreshed" : "contact updated");
+    if (move->subscription)
+        move_progress(move, ROAM_IP_CHANGE_SUBSCRIPTION_REFRESHED, 0, sip_code, "subscription refreshed");
+    else if (move->call)
+        move_progress(move, ROAM_IP_CHANGE_ACCOUNT_REINVITE_CALLS, 0, sip_code, "call refreshed");
+    else
+        move_progress(move, ROAM_IP_CHANGE_ACCOUNT_UPDATE_CONTACT, 0, sip_code, "contact updated");
 }
 
 void move_uplink(roam_move *move)
@@ -273,7 +281,7 @@ const char *roam_ip_change_op_text(roam_ip_change_op op)
     static const char *const text[] = {
         "detected",          "offline",        "transports_shut_down", "listener_restarted", "account_transport_shut_down",
         "contact_updated",   "call_hung_up",   "call_reinvited",       "uplink_restored",    "downlink_restored",
-        "recovered",         "failed",         "completed"};
+        "recovered",         "failed",         "completed",            "subscription_refreshed"};
     return (unsigned)op < sizeof text / sizeof *text ? text[op] : "";
 }
 
@@ -306,6 +314,8 @@ int roam_handle_ip_change(roam_ua *ua, const roam_ip_change_param *param)
         registration_force(account, "application: the network changed");
     list_each(call, &ua->calls, roam_call, node)
         call_force_refresh(call, "application: the network changed");
+    list_each(sub, &ua->subscriptions, roam_subscription, node)
+        subscription_force(sub, "application: the network changed");
     ua_leave(ua);
     return 0;
 }

@@ -8,6 +8,7 @@
 #include "base/env.h"
 #include "roam/core.h"
 #include "ua/net.h"
+#include "ua/work.h"
 
 typedef struct roam_ip_change {
     uint32_t epoch;
@@ -20,10 +21,21 @@ typedef struct roam_ip_change {
     uint64_t bucket_milli;  /* REGISTERs that may leave now, in thousandths */
     roam_time bucket_time;
     roam_timer bucket_timer;
-    roam_list paced;        /* roam_registration.paced: they wait for the bucket, first come first served */
+    roam_list paced;        /* roam_paced.node: they wait for the bucket, first come first served */
 } roam_ip_change;
 
-/* What moves: a registration or a call. */
+/* Somebody whose REGISTER or SUBSCRIBE waits for its turn. */
+typedef struct roam_paced {
+    roam_list node;
+    roam_work *work;
+} roam_paced;
+static inline void paced_init(roam_paced *paced, roam_work *work)
+{
+    list_init(&paced->node);
+    paced->work = work;
+}
+
+/* What moves: a registration, a call or a subscription. */
 typedef enum roam_move_state {
     MOVE_NONE,
     MOVE_OFFLINE, /* no path */
@@ -35,7 +47,8 @@ typedef struct roam_move {
     roam_move_state state;
     roam_time began;
     roam_account_id account;
-    roam_call_id call; /* 0: a registration */
+    roam_call_id call;
+    roam_subscription_id subscription; /* both 0: a registration */
     roam_ip_change_report report;
     uint64_t lost_before, peer_lost_before;
 } roam_move;
@@ -46,9 +59,8 @@ void ip_change_news(roam_ua *ua, roam_net_news news);
 /* True while followers of a change are being collected: a user of a path that still works waits for the timer. */
 bool ip_change_collecting(const roam_ua *ua);
 
-/* May this account's REGISTER leave now? Many that move at once are paced: one that is refused is looked at again when its turn comes. */
-struct roam_account;
-bool ip_change_register_token(roam_ua *ua, struct roam_account *account);
+/* May this REGISTER or SUBSCRIBE leave now? Many that move at once are paced: one that is refused is looked at again when its turn comes. */
+bool ip_change_token(roam_ua *ua, roam_paced *paced);
 
 void move_init(roam_move *move, roam_ua *ua, roam_account_id account, roam_call_id call);
 /* A path that was in use is another now, or gone. Begins a move, or a new one in place of the running one (last wins). `local` NULL: offline. */

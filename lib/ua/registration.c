@@ -3,6 +3,8 @@
 
 #include "ua/account.h"
 #include "ua/call.h"
+#include "ua/pager.h"
+#include "ua/subscription.h"
 
 #define BACKOFF_FIRST ROAM_SECONDS(1)
 #define BACKOFF_LAST ROAM_SECONDS(300)
@@ -362,6 +364,10 @@ static void registered(roam_account *account, uint32_t lease, int code)
     list_each(call, &ua->calls, roam_call, node) /* what an edge refused before the registration is tried again */
         if (call->account == account)
             ua_work(ua, &call->work);
+    list_each(sub, &account->subscriptions, roam_subscription, account_node)
+        subscription_look(sub);
+    list_each(page, &account->pages, roam_page, account_node)
+        ua_work(ua, &page->work);
 }
 
 static void on_success(roam_account *account, const roam_message *response)
@@ -569,8 +575,10 @@ static void no_memory(roam_account *account)
         back_off(account, 0, ROAM_ENOMEM, 0, "no memory");
 }
 
-static bool has_calls(const roam_account *account)
+static bool in_use(const roam_account *account)
 {
+    if (!list_empty(&account->subscriptions) || !list_empty(&account->pages))
+        return true;
     list_each(call, &account->ua->calls, roam_call, node)
         if (call->account == account)
             return true;
@@ -588,8 +596,8 @@ static void run(roam_work *work)
     if (reg->want == WANT_UNREGISTERED && !reg->bound && !reg->txn && !reg->again && !has_old(reg))
         unregistered(account, 0, "not registered");
     if (account->removed && reg->want == WANT_NOTHING && !reg->txn) {
-        if (has_calls(account))
-            return; /* the last of them to end asks for this again (ua.c, bury) */
+        if (in_use(account))
+            return; /* the last of its calls, subscriptions and messages to end asks for this again (ua.c, bury) */
         list_remove(&account->node);
         list_push(&ua->dead_accounts, &account->node);
         return;
@@ -647,7 +655,7 @@ static void run(roam_work *work)
     bool resting = (reg->state == ROAM_REGISTRATION_BACKOFF && timer_armed(&reg->timer)) || reg->state == ROAM_REGISTRATION_FAILED;
     if (reg->txn || (resting && !reg->again) || (reg->want == WANT_REGISTERED && reg->bound && !reg->again))
         return;
-    if (reg->want == WANT_REGISTERED && !ip_change_register_token(ua, account))
+    if (reg->want == WANT_REGISTERED && !ip_change_token(ua, &reg->paced))
         return;
     err = send_register(account);
     if (err && reg->want == WANT_UNREGISTERED)
@@ -711,7 +719,7 @@ void registration_init(roam_account *account)
     roam_env *env = &account->ua->env;
     roam_writer w;
     work_init(&reg->work, run);
-    list_init(&reg->paced);
+    paced_init(&reg->paced, &reg->work);
     timer_init(&reg->timer, on_timer, "registration");
     writer_init(&w, reg->call_id, sizeof reg->call_id - 1);
     random_token(&env->random, &w, 32);
@@ -731,7 +739,7 @@ void registration_free(roam_account *account)
     net_dest_put(ua, reg->dest);
     env_cancel(&ua->env, &reg->timer);
     list_remove(&reg->work.node);
-    list_remove(&reg->paced);
+    list_remove(&reg->paced.node);
     move_cancel(&reg->move);
     forget_all_old(account);
     mem_free(&ua->env.mem, reg->contact);

@@ -2,6 +2,8 @@
 
 #include "ua/account.h"
 #include "ua/call.h"
+#include "ua/pager.h"
+#include "ua/subscription.h"
 #include "ua/transfer.h"
 #include "ua/uas.h"
 
@@ -99,10 +101,17 @@ roam_ua *roam_ua_new(const roam_ua_config *config)
     list_init(&ua->accounts);
     list_init(&ua->calls);
     list_init(&ua->lingering);
+    list_init(&ua->subscriptions);
+    list_init(&ua->pages);
     list_init(&ua->work);
     list_init(&ua->dead_calls);
+    list_init(&ua->dead_subscriptions);
+    list_init(&ua->dead_pages);
     list_init(&ua->dead_accounts);
     map_init(&ua->account_ids, mem, ua->env.hash_seed);
+    map_init(&ua->account_users, mem, ua->env.hash_seed);
+    map_init(&ua->subscription_ids, mem, ua->env.hash_seed);
+    map_init(&ua->subscription_tags, mem, ua->env.hash_seed);
     map_init(&ua->call_ids, mem, ua->env.hash_seed);
     map_init(&ua->call_dialogs, mem, ua->env.hash_seed);
     map_init(&ua->media_sockets, mem, ua->env.hash_seed);
@@ -129,13 +138,29 @@ roam_ua *roam_ua_new(const roam_ua_config *config)
     return ua;
 }
 
+/* A removed account waits for the last of its calls, subscriptions and messages. */
+static void left_account(roam_ua *ua, roam_account *account)
+{
+    if (account->removed)
+        ua_work(ua, &account->reg.work);
+}
+
 static void bury(roam_ua *ua)
 {
-    list_each(call, &ua->dead_calls, roam_call, node) /* calls refer to accounts, so they go first */
+    list_each(call, &ua->dead_calls, roam_call, node) /* these refer to accounts, so they go first */
     {
-        if (call->account->removed)
-            ua_work(ua, &call->account->reg.work); /* which waits for the last of its calls */
+        left_account(ua, call->account);
         call_free(call);
+    }
+    list_each(sub, &ua->dead_subscriptions, roam_subscription, node)
+    {
+        left_account(ua, sub->account);
+        subscription_free(sub);
+    }
+    list_each(page, &ua->dead_pages, roam_page, node)
+    {
+        left_account(ua, page->account);
+        page_free(page);
     }
     list_each(account, &ua->dead_accounts, roam_account, node)
         account_free(account);
@@ -150,6 +175,10 @@ void roam_ua_free(roam_ua *ua)
         call_free(call);
     list_each(call, &ua->lingering, roam_call, node)
         call_free(call);
+    list_each(sub, &ua->subscriptions, roam_subscription, node)
+        subscription_free(sub);
+    list_each(page, &ua->pages, roam_page, node)
+        page_free(page);
     bury(ua);
     list_each(account, &ua->accounts, roam_account, node)
         account_free(account);
@@ -162,6 +191,9 @@ void roam_ua_free(roam_ua *ua)
     resolve_free(ua);
     net_free(ua);
     map_free(&ua->account_ids);
+    map_free(&ua->account_users);
+    map_free(&ua->subscription_ids);
+    map_free(&ua->subscription_tags);
     map_free(&ua->call_ids);
     map_free(&ua->call_dialogs);
     map_free(&ua->media_sockets);
@@ -194,13 +226,17 @@ void ua_work_all(roam_ua *ua)
         ua_work(ua, &call->work);
     list_each(account, &ua->accounts, roam_account, node)
         ua_work(ua, &account->reg.work);
+    list_each(sub, &ua->subscriptions, roam_subscription, node)
+        ua_work(ua, &sub->work);
+    list_each(page, &ua->pages, roam_page, node)
+        ua_work(ua, &page->work);
 }
 
 static void check_left(roam_ua *ua)
 {
     if (ua->life != UA_LEAVING)
         return;
-    bool busy = ua->ncalls > 0;
+    bool busy = ua->ncalls || ua->nsubscriptions || ua->npages;
     list_each(account, &ua->accounts, roam_account, node)
         if (busy || (busy = registration_busy(account)))
             break;
@@ -313,6 +349,8 @@ void roam_ua_shutdown(roam_ua *ua)
     calls_drop_lingering(ua, NULL);
     list_each(call, &ua->calls, roam_call, node)
         call_hangup(call, "the agent leaves");
+    list_each(sub, &ua->subscriptions, roam_subscription, node)
+        subscription_leave(sub, "the agent leaves");
     list_each(account, &ua->accounts, roam_account, node)
         if (account->reg.want != WANT_NOTHING)
             registration_want(account, WANT_UNREGISTERED);
@@ -331,7 +369,7 @@ bool roam_ua_poll(roam_ua *ua, roam_output *output)
     return outputs_poll(&ua->out, output);
 }
 
-void ua_event(roam_ua *ua, roam_event *event, const char *why)
+bool ua_event(roam_ua *ua, roam_event *event, const char *why)
 {
     event->time = ua_now(ua);
     size_t len = why ? strlen(why) : 0;
@@ -340,7 +378,7 @@ void ua_event(roam_ua *ua, roam_event *event, const char *why)
     if (len)
         memcpy(event->reason, why, len);
     event->reason[len] = '\0';
-    outputs_push_event(&ua->out, event);
+    return outputs_push_event(&ua->out, event);
 }
 
 uint32_t ua_epoch(const roam_ua *ua)
@@ -354,6 +392,16 @@ const char *roam_event_type_text(roam_event_type type)
                                        "call_dtmf",    "call_media_silent", "call_media_heard", "ip_change_progress", "shutdown_done",
                                        "call_transfer", "call_transfer_requested", "call_replaced", "call_info", "subscription", "notify", "message", "message_sent"};
     return (unsigned)type < sizeof text / sizeof *text ? text[type] : "";
+}
+
+bool content_type_valid(const char *text)
+{
+    if (!text)
+        return true;
+    for (const char *c = text; *c; c++)
+        if ((unsigned char)*c < ' ' || *c == 0x7f)
+            return false;
+    return strchr(text, '/') && strlen(text) < 256;
 }
 
 void write_agent_headers(roam_ua *ua, roam_writer *w, bool request)
@@ -378,6 +426,7 @@ void roam_ua_get_counters(const roam_ua *ua, roam_ua_counters *c)
                             .transactions = ua->sip.ntransactions,
                             .accounts = ua->naccounts,
                             .calls = ua->ncalls,
+                            .subscriptions = ua->nsubscriptions,
                             .paths = paths,
                             .memory_blocks = ua->env.mem.live,
                             .epoch = ua->ip_change.epoch};

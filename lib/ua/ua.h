@@ -14,7 +14,7 @@
 
 
 /* What we can do, said in Allow and nowhere exaggerated. */
-#define UA_ALLOW "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, INFO, PRACK, REFER, NOTIFY"
+#define UA_ALLOW "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, INFO, PRACK, REFER, NOTIFY, MESSAGE"
 
 /* Extensions that we have: Supported, and what a peer may require. 100rel is an account's choice, see ua/uas.h. */
 #define UA_SUPPORTED "timer, replaces, norefersub"
@@ -35,6 +35,7 @@ struct roam_ua {
 
     roam_list accounts;    /* roam_account.node, in order of adding */
     roam_map account_ids;
+    roam_map account_users; /* roam_account.user_node by user part; several may have the same */
     size_t naccounts;
     roam_list calls;       /* roam_call.node */
     roam_map call_ids;
@@ -43,10 +44,16 @@ struct roam_ua {
     size_t ncalls;
     roam_list lingering;   /* roam_call.node: over, but for a transfer in its dialog */
     size_t nlingering;
-    uint32_t next_account, next_call;
+    roam_list subscriptions; /* roam_subscription.node */
+    roam_map subscription_ids;
+    roam_map subscription_tags; /* roam_subscription.tag_node by our tag */
+    size_t nsubscriptions;
+    roam_list pages;       /* roam_page.node: MESSAGEs on their way */
+    size_t npages;
+    uint32_t next_account, next_call, next_subscription, next_page;
 
     roam_list work;        /* roam_work.node: what has to be looked at before this input ends */
-    roam_list dead_calls, dead_accounts; /* to be freed at the end of this input */
+    roam_list dead_calls, dead_subscriptions, dead_pages, dead_accounts; /* to be freed at the end of this input */
     unsigned depth;        /* inputs being handled; work is done when it falls to 0 */
     uint16_t next_rtp_port;
     struct {
@@ -72,11 +79,13 @@ static inline roam_time ua_now(const roam_ua *ua)
     return ua->env.now;
 }
 void ua_work(roam_ua *ua, roam_work *work);
-void ua_work_all(roam_ua *ua); /* every registration and call looks again */
-/* Queues an event; fills in time and `why` as the reason. */
-void ua_event(roam_ua *ua, roam_event *event, const char *why);
+void ua_work_all(roam_ua *ua); /* every registration, call, subscription and message looks again */
+/* Queues an event; fills in time and `why` as the reason. False: there was no memory or no room for it. */
+bool ua_event(roam_ua *ua, roam_event *event, const char *why);
 uint32_t ua_epoch(const roam_ua *ua);
 
+/* May this be written as Content-Type? NULL may: it stands for a default. */
+bool content_type_valid(const char *text);
 /* Headers that every request or response of ours carries. */
 void write_agent_headers(roam_ua *ua, roam_writer *w, bool request);
 

@@ -2,6 +2,8 @@
 #include "ua/uas.h"
 
 #include "ua/call.h"
+#include "ua/pager.h"
+#include "ua/subscription.h"
 
 /* ---- small answers ---- */
 
@@ -113,10 +115,16 @@ void uas_request(roam_ua *ua, roam_server_txn *txn, const roam_message *m)
     if (uas_refuse_required(ua, txn, m))
         return;
     if (tag.len) {
-        roam_call *call = call_by_dialog(ua, message_value(m, HEADER_CALL_ID), tag);
-        if (!call)
-            call = call_lingering(ua, message_value(m, HEADER_CALL_ID), tag);
-        if (call)
+        roam_span call_id = message_value(m, HEADER_CALL_ID);
+        roam_call *call = call_by_dialog(ua, call_id, tag);
+        roam_subscription *sub = m->method == METHOD_NOTIFY ? subscription_by_dialog(ua, call_id, tag) : NULL;
+        if (!call && !sub)
+            call = call_lingering(ua, call_id, tag);
+        if (sub)
+            subscription_notify(sub, txn, m);
+        else if (call && m->method == METHOD_MESSAGE)
+            page_received(ua, call, txn, m);
+        else if (call)
             call_request(call, txn, m);
         else
             uas_respond(ua, txn, 481, "");
@@ -128,6 +136,9 @@ void uas_request(roam_ua *ua, roam_server_txn *txn, const roam_message *m)
         break;
     case METHOD_OPTIONS:
         on_options(ua, txn, m);
+        break;
+    case METHOD_MESSAGE:
+        page_received(ua, NULL, txn, m);
         break;
     case METHOD_BYE:
     case METHOD_UPDATE:
