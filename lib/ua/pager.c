@@ -41,7 +41,7 @@ static void wait_again(roam_page *page, const char *why)
 static void on_event(void *user, roam_client_txn *txn, roam_client_event event, const roam_message *response);
 
 /* Repeats have the same Call-ID and the next CSeq: a peer that had the first one can tell. */
-static int send(roam_page *page)
+static int send_message(roam_page *page)
 {
     roam_account *account = page->account;
     roam_request r;
@@ -130,7 +130,7 @@ static void run(roam_work *work)
         page->after_registration = false;
     if (hop != HOP_UP || page->state != PAGE_WAITING || page->after_registration)
         return;
-    if (send(page) != 0)
+    if (send_message(page) != 0)
         page_end(page, 0, ROAM_ENOMEM, "could not be sent");
 }
 
