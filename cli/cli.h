@@ -27,6 +27,7 @@ int cli_ladder(int argc, char **argv);
 int cli_phone(int argc, char **argv);
 int cli_register(int argc, char **argv);
 int cli_serve(int argc, char **argv);
+int cli_sim(int argc, char **argv);
 int cli_watch(int argc, char **argv);
 
 /* "roam: ..." and a line end on stderr. */

@@ -19,6 +19,10 @@ static void join_sides(diagram *d);
 static void mark_repeated(diagram *d);
 static void drop_unused_participants(diagram *d);
 static int by_time(const void *a, const void *b);
+static bool add(diagram *d, const diagram_entry *entry);
+static size_t participant(diagram *d, const char *address);
+static void read_message(diagram_entry *entry, roam_span text);
+static uint64_t hash_of(roam_span text);
 
 void diagram_init(diagram *d)
 {
@@ -43,12 +47,8 @@ bool diagram_read(diagram *d, const char *path)
 
 #else
 
-static bool add(diagram *d, const diagram_entry *entry);
-static size_t participant(diagram *d, const char *address);
 static void read_record(diagram *d, const cJSON *record);
-static void read_message(diagram_entry *entry, const char *bytes);
 static const char *text_of(const cJSON *record, const char *key);
-static uint64_t hash_of(const char *text);
 
 bool diagram_read(diagram *d, const char *path)
 {
@@ -91,10 +91,10 @@ static void read_record(diagram *d, const cJSON *record)
         entry.to = participant(d, sent ? remote : local);
         entry.seen_leaving = sent;
         entry.arrived = received ? entry.time : 0;
-        entry.hash = hash_of(bytes);
+        entry.hash = hash_of(span_of(bytes));
         if (entry.from == SIZE_MAX || entry.to == SIZE_MAX)
             return;
-        read_message(&entry, bytes);
+        read_message(&entry, span_of(bytes));
     } else if (strcmp(type, "state") == 0 || strcmp(type, "path") == 0) {
         static const char *const shown[] = {"call", "registration", "call-move", "account-move", "path", "route", NULL};
         size_t i = 0;
@@ -111,15 +111,45 @@ static void read_record(diagram *d, const cJSON *record)
     add(d, &entry);
 }
 
+static const char *text_of(const cJSON *record, const char *key)
+{
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(record, key);
+    return cJSON_IsString(item) ? item->valuestring : "";
+}
+
+#endif
+
+/* ---- adding ---- */
+
+void diagram_add_message(diagram *d, double time, const roam_addr *from, const roam_addr *to, roam_span bytes)
+{
+    diagram_entry entry = {.kind = DIAGRAM_MESSAGE, .time = time, .order = d->nentries, .seen_leaving = true, .hash = hash_of(bytes)};
+    char space[ROAM_ADDR_TEXT_MAX];
+    roam_addr_format(from, space);
+    entry.from = participant(d, space);
+    roam_addr_format(to, space);
+    entry.to = participant(d, space);
+    if (entry.from == SIZE_MAX || entry.to == SIZE_MAX)
+        return;
+    read_message(&entry, bytes);
+    add(d, &entry);
+}
+
+void diagram_add_note(diagram *d, double time, const char *text)
+{
+    diagram_entry entry = {.kind = DIAGRAM_NOTE, .time = time, .order = d->nentries};
+    snprintf(entry.label, sizeof entry.label, "%s", text);
+    add(d, &entry);
+}
+
 /* A message is named by its first line; of a response, the method it answers. */
-static void read_message(diagram_entry *entry, const char *bytes)
+static void read_message(diagram_entry *entry, roam_span text)
 {
     roam_message message;
     roam_header_space space;
     roam_cseq cseq;
-    const roam_span text = span_of(bytes);
     if (message_parse(&message, &space, text) != ROAM_OK) {
-        snprintf(entry->label, sizeof entry->label, "%.*s", (int)strcspn(bytes, "\r\n"), bytes);
+        snprintf(entry->label, sizeof entry->label, "%.*s", SPAN_ARG(span_cut(text, '\r', &(roam_span){0})));
         return;
     }
     const roam_span call_id = message_value(&message, HEADER_CALL_ID);
@@ -165,19 +195,11 @@ static size_t participant(diagram *d, const char *address)
     return d->nparticipants++;
 }
 
-static const char *text_of(const cJSON *record, const char *key)
-{
-    const cJSON *item = cJSON_GetObjectItemCaseSensitive(record, key);
-    return cJSON_IsString(item) ? item->valuestring : "";
-}
-
-static uint64_t hash_of(const char *text)
+static uint64_t hash_of(roam_span text)
 {
     static const uint64_t seed[2] = {1, 2}; /* equal messages of one trace: nobody attacks that */
-    return roam_siphash(seed, span_of(text));
+    return roam_siphash(seed, text);
 }
-
-#endif
 
 void diagram_finish(diagram *d, const char *call_id)
 {

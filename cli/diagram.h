@@ -31,6 +31,9 @@ typedef struct diagram {
 
 void diagram_init(diagram *d);
 void diagram_free(diagram *d);
+/* Adds one by one: a message as it was seen leaving, a line of text. */
+void diagram_add_message(diagram *d, double time, const roam_addr *from, const roam_addr *to, roam_span bytes);
+void diagram_add_note(diagram *d, double time, const char *text);
 /* Adds a trace file. False: what is wrong was said. */
 bool diagram_read(diagram *d, const char *path);
 /* After the last file: joins the two sides of a message, sorts, marks repetitions. `call_id` NULL: everything, else its messages only. */

@@ -21,6 +21,7 @@ static const cli_subcommand subcommands[] = {
     {"call", "make one call", cli_call},
     {"watch", "what the network monitor sees", cli_watch},
     {"serve", "a registrar and proxy to test against", cli_serve},
+    {"sim", "try every state of a call against every change of network, in virtual time", cli_sim},
     {"ladder", "the message diagram of a trace", cli_ladder},
     {"version", "the version", run_version},
     {"help", "this text", run_help},

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "testbed/link.h"
 #include "testbed/nat.h"
 #include "testbed/peer.h"
 #include "testbed/server.h"
@@ -51,9 +52,19 @@ int world_init(sim_world *world, uint64_t seed, roam_time delay)
     mem_init(&world->mem, NULL);
     random_init(&world->random, bytes);
     timers_init(&world->packets, &world->mem);
+    timers_init(&world->acts, &world->mem);
     list_init(&world->nodes);
     list_init(&world->sockets);
     return 0;
+}
+
+static void names_due(roam_timer *timer)
+{
+    sim_node *node = container_of(timer, sim_node, name_timer);
+    if (node->asleep)
+        world_at(node->world, timer, node->world->now + ROAM_MS(100));
+    else
+        world_answer_names(node);
 }
 
 static sim_node *new_node(sim_world *world, sim_node_type type, const char *name)
@@ -64,12 +75,25 @@ static sim_node *new_node(sim_world *world, sim_node_type type, const char *name
     node->type = type;
     size_t len = strlen(name) < sizeof node->name ? strlen(name) : sizeof node->name - 1;
     memcpy(node->name, name, len);
+    timer_init(&node->name_timer, names_due, "names");
     list_push(&world->nodes, &node->node);
     return node;
 }
 
+static void free_links(sim_node *node)
+{
+    for (struct roam_link **link = &node->up; link; link = link == &node->up ? &node->down : NULL)
+        if (*link) {
+            link_free(*link);
+            mem_free(&node->world->mem, *link);
+            *link = NULL;
+        }
+}
+
 static void free_node(sim_world *world, sim_node *node)
 {
+    free_links(node);
+    timer_cancel(&world->acts, &node->name_timer);
     roam_ua_free(node->ua);
     if (node->server)
         testserver_free(node->server);
@@ -97,6 +121,7 @@ void world_free(sim_world *world)
     while ((timer = timers_pop_due(&world->packets, ROAM_NEVER)))
         mem_free(&world->mem, container_of(timer, sim_packet, timer));
     timers_free(&world->packets);
+    timers_free(&world->acts);
     assert(world->mem.live == 0);
 }
 
@@ -162,7 +187,32 @@ static bool has_addr(const sim_node *agent, const roam_ip *ip)
     return false;
 }
 
-static void deliver(roam_timer *timer);
+static void arrived(roam_timer *timer);
+static void deliver(sim_packet *p);
+
+/* On its way: over the links of its sender and receiver where they have any, else with the plain delay. */
+static void travel(sim_packet *p)
+{
+    sim_world *world = p->world;
+    sim_node *receiver = NULL;
+    sim_socket *s = socket_at(world, &p->to);
+    if (s)
+        receiver = s->owner;
+    else
+        list_each(node, &world->nodes, sim_node, node)
+            if (node->nat && roam_ip_equal(&node->nat->config.external, &p->to.ip))
+                receiver = node;
+    struct roam_link *link = p->sender && p->sender->up ? p->sender->up : receiver && receiver->down ? receiver->down : NULL;
+    if (link) {
+        if (link_push(link, world->now, span_make((const char *)p, sizeof *p + p->len)) != 0)
+            world->lost++;
+        mem_free(&world->mem, p);
+        return;
+    }
+    /* The wire of the device is long, the one between servers short: a round trip is from the agent to its first hop and back. */
+    bool far = !p->sender || p->sender->type == SIM_AGENT || (receiver && receiver->type == SIM_AGENT);
+    timer_arm(&world->packets, &p->timer, world->now + (far ? world->delay : 0));
+}
 
 static void node_send(sim_node *sender, uint32_t socket, const roam_addr *to, roam_span bytes)
 {
@@ -170,38 +220,35 @@ static void node_send(sim_node *sender, uint32_t socket, const roam_addr *to, ro
     sim_socket *s = socket_of(world, sender, socket);
     if (!s)
         return;
-    world->sent++;
-    uint64_t seed[2] = {world->hash, world->now};
-    world->hash = roam_siphash(seed, bytes) ^ roam_siphash(seed, span_make((const char *)&to->port, sizeof to->port));
-    if (!has_addr(sender, &s->local.ip)) {
-        world->from_dead++;
-        return;
-    }
     sim_packet *p = mem_alloc(&world->mem, sizeof *p + bytes.len);
     assert(p);
-    timer_init(&p->timer, deliver, "packet");
+    memset(p, 0, sizeof *p);
+    timer_init(&p->timer, arrived, "packet");
     p->world = world;
     p->from = s->local;
     p->to = *to;
     p->sender = sender;
-    if (sender->nat && nat_outbound(sender->nat, world->now, 17, &p->from, &p->to) != NAT_PASS) {
-        world->lost++;
-        mem_free(&world->mem, p);
-        return;
-    }
     p->len = bytes.len;
     if (bytes.len)
         memcpy(p->bytes, bytes.ptr, bytes.len);
-    bool lost = world->loss_ppm && random_below(&world->random, 1000000) < world->loss_ppm;
-    if ((world->tap && !world->tap(world->user, p)) || lost) {
-        world->lost++;
+    bool own = has_addr(sender, &s->local.ip);
+    if (world->watcher.sent)
+        world->watcher.sent(world->watcher.user, p, own);
+    world->sent++;
+    uint64_t seed[2] = {world->hash, world->now};
+    world->hash = roam_siphash(seed, span_make(p->bytes, p->len)) ^ roam_siphash(seed, span_make((const char *)&to->port, sizeof to->port));
+    world->from_dead += !own;
+    bool lost = !own || sender->hole;
+    if (!lost && sender->nat)
+        lost = nat_outbound(sender->nat, world->now, 17, &p->from, &p->to) != NAT_PASS;
+    if (!lost && world->loss_ppm)
+        lost = random_below(&world->random, 1000000) < world->loss_ppm;
+    if (lost || (world->tap && !world->tap(world->user, p))) {
+        world->lost += own;
         mem_free(&world->mem, p);
         return;
     }
-    /* The wire of the device is long, the one between servers short: a round trip is from the agent to its first hop and back. */
-    sim_socket *receiver = socket_at(world, to);
-    bool far = sender->type == SIM_AGENT || (receiver && receiver->owner->type == SIM_AGENT);
-    timer_arm(&world->packets, &p->timer, world->now + (far ? world->delay : 0));
+    travel(p);
 }
 
 /* To the outside of a NAT: what it makes of it. */
@@ -217,35 +264,92 @@ void world_inject(sim_world *world, const roam_addr *from, const roam_addr *to, 
 {
     sim_packet *p = mem_alloc(&world->mem, sizeof *p + bytes.len);
     assert(p);
-    timer_init(&p->timer, deliver, "packet");
+    memset(p, 0, sizeof *p);
+    timer_init(&p->timer, arrived, "packet");
     p->world = world;
     p->from = *from;
     p->to = *to;
-    p->sender = NULL;
     p->len = bytes.len;
     if (bytes.len)
         memcpy(p->bytes, bytes.ptr, bytes.len);
     timer_arm(&world->packets, &p->timer, world->now + world->delay);
 }
 
-static void deliver(roam_timer *timer)
+static void arrived(roam_timer *timer)
 {
     sim_packet *p = container_of(timer, sim_packet, timer);
     sim_world *world = p->world;
+    deliver(p);
+    mem_free(&world->mem, p);
+}
+
+static void deliver(sim_packet *p)
+{
+    sim_world *world = p->world;
     translate(p);
     sim_socket *s = socket_at(world, &p->to);
+    if (s && s->owner->type == SIM_AGENT && world->watcher.step) {
+        world->watcher.step(world->watcher.user, s->owner, p);
+        s = socket_at(world, &p->to); /* what it did may have closed it */
+    }
     roam_span bytes = span_make(p->bytes, p->len);
-    if (!s || !has_addr(s->owner, &p->to.ip)) {
+    if (!s || !has_addr(s->owner, &p->to.ip) || s->owner->hole || s->owner->asleep) {
         world->unreachable++;
     } else if (s->owner->type == SIM_AGENT) {
-        roam_ua_receive(s->owner->ua, world->now, s->id, &p->from, bytes);
-        world_flush(s->owner);
+        sim_node *agent = s->owner;
+        if (world->watcher.arrives)
+            world->watcher.arrives(world->watcher.user, agent, p);
+        roam_ua_receive(agent->ua, world->now, s->id, &p->from, bytes);
+        world_flush(agent);
+        if (world->watcher.stepped)
+            world->watcher.stepped(world->watcher.user, agent, p);
     } else if (s->owner->type == SIM_SERVER) {
         testserver_receive(s->owner->server, world->now, s->id, &p->from, bytes);
     } else {
         peer_receive(s->owner->peer, world->now, s->id, &p->from, bytes);
     }
-    mem_free(&world->mem, p);
+}
+
+void world_links(sim_node *node, const roam_link_config *config)
+{
+    sim_world *world = node->world;
+    if (!config) {
+        free_links(node); /* and what is under way */
+        return;
+    }
+    for (struct roam_link **link = &node->up; link; link = link == &node->up ? &node->down : NULL) {
+        uint8_t seed[32];
+        seed_of(world, seed);
+        int err;
+        if (*link) {
+            err = link_configure(*link, config);
+        } else {
+            *link = mem_new(&world->mem, struct roam_link);
+            assert(*link);
+            err = link_init(*link, &world->mem, seed, config);
+        }
+        assert(err == 0);
+        (void)err;
+    }
+}
+
+/* What came to the end of a node's links: from the first link to the second, or to its receiver. */
+static void drain(sim_world *world, struct roam_link *link, bool up)
+{
+    roam_span bytes;
+    while (link && link_pop(link, world->now, &bytes, NULL)) {
+        sim_packet *p = mem_alloc(&world->mem, bytes.len);
+        assert(p);
+        memcpy(p, bytes.ptr, bytes.len);
+        sim_socket *s = socket_at(world, &p->to);
+        if (up && s && s->owner->down && s->owner != p->sender) {
+            if (link_push(s->owner->down, world->now, bytes) != 0)
+                world->lost++;
+        } else {
+            deliver(p);
+        }
+        mem_free(&world->mem, p);
+    }
 }
 
 /* ---- agents ---- */
@@ -313,6 +417,8 @@ static void hear(sim_node *agent, const roam_event *event)
             at += parts[i]->len;
         }
     h->n++;
+    if (agent->world->watcher.event)
+        agent->world->watcher.event(agent->world->watcher.user, agent, event);
 }
 
 void world_name(sim_world *world, const char *name, const char *ip)
@@ -335,7 +441,9 @@ static void ask_name(sim_node *agent, uint32_t query, roam_span name)
     memcpy(agent->query_names[i], name.ptr, len);
     agent->query_names[i][len] = '\0';
     agent->queries[i] = query;
-    if (!agent->keep_queries)
+    if (agent->name_delay && !timer_armed(&agent->name_timer))
+        world_at(agent->world, &agent->name_timer, agent->world->now + agent->name_delay);
+    else if (!agent->keep_queries && !agent->name_delay)
         world_answer_names(agent);
 }
 
@@ -351,12 +459,15 @@ void world_answer_names(sim_node *agent)
                 ip = &world->names[k].ip;
         roam_ua_resolved(agent->ua, world->now, agent->queries[i], ip, ip ? 1 : 0);
     }
+    if (!agent->flushing)
+        world_flush(agent);
 }
 
 void world_flush(sim_node *agent)
 {
     sim_world *world = agent->world;
     roam_output out;
+    agent->flushing = true;
     while (roam_ua_poll(agent->ua, &out)) {
         roam_addr local = out.local;
         roam_net_route route;
@@ -389,6 +500,7 @@ void world_flush(sim_node *agent)
             break;
         }
     }
+    agent->flushing = false;
 }
 
 sim_node *world_agent(sim_world *world, const char *name, const roam_ua_config *config)
@@ -408,9 +520,33 @@ sim_node *world_agent(sim_world *world, const char *name, const roam_ua_config *
     return node;
 }
 
-void world_set_addrs(sim_node *agent, const char *const *addrs)
+/* As a monitor would: the whole picture. */
+static void tell_network(sim_node *agent)
 {
     roam_net_route routes[WORLD_MAX_WATCHES];
+    if (agent->asleep) {
+        agent->news = true;
+        return;
+    }
+    for (size_t i = 0; i < agent->nwatches; i++)
+        routes[i] = route_to(agent, &agent->watches[i]);
+    roam_network network = {agent->addrs, agent->naddrs, routes, agent->nwatches};
+    roam_network_update(agent->ua, agent->world->now, &network);
+    world_flush(agent);
+}
+
+void world_wake(sim_node *agent)
+{
+    bool news = agent->news;
+    agent->asleep = agent->news = false;
+    if (news)
+        tell_network(agent);
+    roam_ua_advance(agent->ua, agent->world->now);
+    world_flush(agent);
+}
+
+void world_set_addrs(sim_node *agent, const char *const *addrs)
+{
     agent->naddrs = 0;
     for (; *addrs; addrs++) {
         assert(agent->naddrs < WORLD_MAX_ADDRS);
@@ -421,11 +557,7 @@ void world_set_addrs(sim_node *agent, const char *const *addrs)
                                           .link = sim_link(&ip),
                                           .metric = (uint32_t)(i + 1) * 100};
     }
-    for (size_t i = 0; i < agent->nwatches; i++)
-        routes[i] = route_to(agent, &agent->watches[i]);
-    roam_network network = {agent->addrs, agent->naddrs, routes, agent->nwatches};
-    roam_network_update(agent->ua, agent->world->now, &network);
-    world_flush(agent);
+    tell_network(agent);
 }
 
 /* ---- servers and peers ---- */
@@ -489,11 +621,26 @@ sim_node *world_peer(sim_world *world, const char *addr, const roam_peer_config 
 
 /* ---- time ---- */
 
+/* So often a node may be due without time going on. */
+#define SPINS_MAX 1000u
+
+void world_at(sim_world *world, roam_timer *timer, roam_time when)
+{
+    int err = timer_arm(&world->acts, timer, when > world->now ? when : world->now);
+    assert(err == 0);
+    (void)err;
+}
+
+static roam_time earlier(roam_time a, roam_time b)
+{
+    return a < b ? a : b;
+}
+
 static roam_time node_deadline(const sim_node *node)
 {
     switch (node->type) {
     case SIM_AGENT:
-        return roam_ua_deadline(node->ua);
+        return node->asleep ? ROAM_NEVER : roam_ua_deadline(node->ua);
     case SIM_SERVER:
         return testserver_deadline(node->server);
     case SIM_PEER:
@@ -505,10 +652,17 @@ static roam_time node_deadline(const sim_node *node)
 static void node_advance(sim_node *node)
 {
     roam_time now = node->world->now;
+    const sim_watcher *watcher = &node->world->watcher;
     switch (node->type) {
     case SIM_AGENT:
+        if (watcher->step)
+            watcher->step(watcher->user, node, NULL);
+        if (node->asleep)
+            break;
         roam_ua_advance(node->ua, now);
         world_flush(node);
+        if (watcher->stepped)
+            watcher->stepped(watcher->user, node, NULL);
         break;
     case SIM_SERVER:
         testserver_advance(node->server, now);
@@ -519,27 +673,53 @@ static void node_advance(sim_node *node)
     }
 }
 
+static roam_time next_of(const sim_world *world)
+{
+    roam_time next = earlier(timers_deadline(&world->packets), timers_deadline(&world->acts));
+    list_each(node, &world->nodes, sim_node, node)
+    {
+        next = earlier(next, node_deadline(node));
+        if (node->up)
+            next = earlier(next, earlier(link_deadline(node->up), link_deadline(node->down)));
+    }
+    return next;
+}
+
 void world_run_until(sim_world *world, roam_time until)
 {
-    for (;;) {
-        roam_time next = timers_deadline(&world->packets);
-        list_each(node, &world->nodes, sim_node, node)
-            if (node_deadline(node) < next)
-                next = node_deadline(node);
+    roam_timer *timer;
+    while (!world->stuck && !world->halt) {
+        roam_time next = next_of(world);
         if (next > until)
             break;
-        if (next > world->now)
+        if (next > world->now) {
             world->now = next;
+            list_each(node, &world->nodes, sim_node, node)
+                node->spins = 0;
+        }
+        while ((timer = timers_pop_due(&world->acts, world->now)))
+            timer->fire(timer);
         list_each(node, &world->nodes, sim_node, node)
-            if (node_deadline(node) <= world->now)
+            if (node_deadline(node) <= world->now) {
                 node_advance(node);
-        roam_timer *timer;
+                if (++node->spins > SPINS_MAX)
+                    world->stuck = node;
+            }
         while ((timer = timers_pop_due(&world->packets, world->now)))
             timer->fire(timer);
+        list_each(node, &world->nodes, sim_node, node)
+        {
+            drain(world, node->up, true);
+            drain(world, node->down, false);
+        }
     }
-    world->now = until;
+    if (world->stuck || world->halt)
+        return;
+    if (until > world->now)
+        world->now = until;
     list_each(node, &world->nodes, sim_node, node)
-        node_advance(node);
+        if (node->type != SIM_AGENT || !node->asleep)
+            node_advance(node);
 }
 
 void world_run(sim_world *world, roam_time duration)

@@ -20,6 +20,9 @@ typedef enum sim_node_type { SIM_AGENT, SIM_SERVER, SIM_PEER } sim_node_type;
 struct roam_testserver;
 struct roam_peer;
 struct roam_nat;
+struct roam_link;
+struct roam_link_config;
+typedef struct sim_packet sim_packet;
 
 /* What an agent's application heard, in order. */
 typedef struct sim_heard {
@@ -49,20 +52,43 @@ struct sim_node {
     unsigned refuse;      /* so many sockets are refused from now on, with refuse_err */
     int refuse_err;
     struct roam_nat *nat; /* between this agent and the rest; owned by the test. NULL: none */
+    bool hole;            /* whatever it sends or is sent vanishes, and nobody is told */
+    bool asleep;          /* the device sleeps: no packet, no timer, no news; see world_wake */
+    bool flushing;        /* its outputs are being carried out */
+    bool news;            /* the addresses changed while it slept */
+    roam_time name_delay; /* names are answered so late */
+    roam_timer name_timer;
+    struct roam_link *up, *down; /* emulated links of this node, see world_links. NULL: `delay` alone */
+    unsigned spins;       /* times in a row that it was due without time going on */
     /* others; of testbed/server.h and testbed/peer.h */
     struct roam_testserver *server;
     struct roam_peer *peer;
 };
 
 /* A datagram on its way, seen by a tap. */
-typedef struct sim_packet {
+struct sim_packet {
     roam_timer timer;
     sim_world *world;
     roam_addr from, to;
     sim_node *sender;
     size_t len;
     char bytes[];
-} sim_packet;
+};
+
+/* Who watches a world. All may be NULL. They may change the world (addresses, faults), not the packet they are shown unless it says so. */
+typedef struct sim_watcher {
+    /* As it leaves its node, before any NAT or loss; its bytes may be changed. `own`: its node has the address it is sent from. */
+    void (*sent)(void *user, sim_packet *packet, bool own);
+    /* Before an agent is given a datagram (else NULL) or the time. */
+    void (*step)(void *user, sim_node *agent, const sim_packet *packet);
+    /* A datagram that really reaches the agent, before it is given. */
+    void (*arrives)(void *user, sim_node *agent, const sim_packet *packet);
+    /* It has been given, and what it caused was carried out. */
+    void (*stepped)(void *user, sim_node *agent, const sim_packet *packet);
+    /* An agent tells its application. */
+    void (*event)(void *user, sim_node *agent, const roam_event *event);
+    void *user;
+} sim_watcher;
 
 struct sim_world {
     roam_mem mem;
@@ -71,6 +97,7 @@ struct sim_world {
     roam_time delay;         /* one way */
     uint32_t loss_ppm;
     roam_timers packets;
+    roam_timers acts;        /* whatever else happens at a time: owned by who armed it */
     struct {
         char name[64];
         roam_ip ip;
@@ -86,6 +113,9 @@ struct sim_world {
     /* Sees each packet as it is sent; returns false to lose it. May be NULL. */
     bool (*tap)(void *user, const sim_packet *packet);
     void *user;
+    sim_watcher watcher;
+    bool halt;               /* a watcher wants the run to end now: world_run_until returns */
+    sim_node *stuck;         /* violation: this node was due again and again, and time stood still. The run ends */
 };
 
 int world_init(sim_world *world, uint64_t seed, roam_time delay);
@@ -101,6 +131,10 @@ uint32_t sim_link(const roam_ip *ip);
 sim_node *world_agent(sim_world *world, const char *name, const roam_ua_config *config);
 /* The device's addresses, the first one carries the default route; NULL ends the list. Tells the agent, as a monitor would. */
 void world_set_addrs(sim_node *agent, const char *const *addrs);
+/* The device wakes: it hears the time, and what changed meanwhile. */
+void world_wake(sim_node *agent);
+/* Between this node and the rest from now on, in both directions: the configuration's delay replaces the world's. NULL: as before. */
+void world_links(sim_node *node, const struct roam_link_config *config);
 /* `users`: "alice:secret", NULL at the end. */
 struct roam_testserver_config;
 sim_node *world_server(sim_world *world, const char *addr, const struct roam_testserver_config *config, const char *const *users);
@@ -117,6 +151,9 @@ void world_inject(sim_world *world, const roam_addr *from, const roam_addr *to, 
 
 /* The agent's handle of the socket with this address; 0: none. For datagrams given to roam_ua_receive() directly. */
 uint32_t world_socket_id(const sim_node *agent, const roam_addr *local);
+
+/* `timer->fire` is called at that time. Cancel it before its memory goes. */
+void world_at(sim_world *world, roam_timer *timer, roam_time when);
 
 /* Runs until `until` (absolute), or for a while. */
 void world_run_until(sim_world *world, roam_time until);

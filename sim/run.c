@@ -1,0 +1,428 @@
+#include "sim/run.h"
+
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "sim/state.h"
+
+#define TICK ROAM_MS(20)
+#define SCRIPT_MAX ROAM_SECONDS(150) /* a script that waits for what does not come is over then */
+#define ACT_MAX ROAM_SECONDS(40)     /* ... and one of its acts */
+#define SETTLE_MAX ROAM_SECONDS(12)  /* ... and the wait for an answer after the last one */
+#define TAIL ROAM_MS(600)            /* after the last act or fault */
+#define HEAL_MAX ROAM_SECONDS(75)    /* within this all must be well: two time-outs of a transaction, and a back-off */
+#define QUIET 3u                     /* looks in a row, 200 ms apart */
+#define LATER ROAM_SECONDS(40)
+
+/* ---- plans ---- */
+
+void plan_draw(sim_plan *plan, uint64_t seed)
+{
+    uint8_t bytes[32] = "roam plan";
+    roam_random random;
+    memcpy(bytes + 16, &seed, sizeof seed);
+    random_init(&random, bytes);
+    *plan = (sim_plan){.seed = seed};
+    plan->scenario = &sim_scenarios[random_below(&random, (uint32_t)sim_nscenarios)];
+    plan->profile = &sim_profiles[random_below(&random, 3) == 0 ? 0 : random_below(&random, (uint32_t)sim_nprofiles)];
+    static const uint32_t delays[] = {1, 5, 20, 50, 50, 150, 300};
+    plan->delay_ms = delays[random_below(&random, sizeof delays / sizeof *delays)];
+    plan->by_name = random_below(&random, 4) == 0;
+    plan->patient = random_below(&random, 16) == 0;
+    plan->nfaults = faults_draw(&random, plan->faults, 3500);
+}
+
+void plan_print(const sim_plan *plan, char text[PLAN_TEXT_MAX])
+{
+    char faults[FAULTS_TEXT_MAX];
+    faults_print(plan->faults, plan->nfaults, faults);
+    snprintf(text, PLAN_TEXT_MAX, "--seed 0x%llx --scenario %s --profile %s --delay %u --faults %s%s%s", (unsigned long long)plan->seed, plan->scenario->name,
+             plan->profile->name, plan->delay_ms, faults, plan->by_name ? " --by-name" : "", plan->patient ? " --patient" : "");
+    size_t len = strlen(text);
+    if (plan->skip)
+        snprintf(text + len, PLAN_TEXT_MAX - len, " --skip 0x%x", plan->skip);
+}
+
+/* ---- memory of the agents ---- */
+
+static void *heap_realloc(void *user, void *ptr, size_t size)
+{
+    sim_heap *heap = user;
+    if (size == 0) {
+        heap->live -= ptr != NULL;
+        free(ptr);
+        return NULL;
+    }
+    heap->count++;
+    if (heap->count == heap->fail_at || (heap->one_in && random_below(&heap->random, heap->one_in) == 0)) {
+        heap->refused++;
+        return NULL;
+    }
+    void *p = realloc(ptr, size);
+    heap->live += p && !ptr;
+    return p;
+}
+
+/* ---- watching ---- */
+
+void run_note(sim_run_state *run, const char *format, ...)
+{
+    char text[256];
+    va_list args;
+    if (!run->spy || !run->spy->note)
+        return;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    run->spy->note(run->spy->user, run->world.now, text);
+}
+
+static void on_sent(void *user, sim_packet *packet, bool own)
+{
+    sim_run_state *run = user;
+    if (run->spy && run->spy->spoil)
+        run->spy->spoil(run->spy->user, packet);
+    if (run->spy && run->spy->packet)
+        run->spy->packet(run->spy->user, packet, own);
+    run->stirred |= packet->sender == run->actors[ALICE].node && !packet_is_rtp(packet);
+    check_sent(&run->check, packet, own);
+}
+
+static void on_step(void *user, sim_node *agent, const sim_packet *packet)
+{
+    sim_run_state *run = user;
+    if (agent != run->actors[ALICE].node)
+        return;
+    run->step++;
+    run->stirred = packet && !packet_is_rtp(packet);
+    device_step(run);
+}
+
+static void on_arrives(void *user, sim_node *agent, const sim_packet *packet)
+{
+    sim_run_state *run = user;
+    check_arrives(&run->check, agent, packet);
+}
+
+static void on_stepped(void *user, sim_node *agent, const sim_packet *packet)
+{
+    sim_run_state *run = user;
+    (void)packet;
+    check_stepped(&run->check, agent);
+    if (agent == run->actors[ALICE].node && run->stirred && run->phase == RUN_SCRIPT && run->spy && run->spy->steps && run->spy->nsteps < run->spy->max_steps)
+        run->spy->steps[run->spy->nsteps++] = run->step;
+}
+
+static void check_registered(sim_run_state *run, const sim_node *agent, const roam_event *e)
+{
+    const sim_actor *actor = &run->actors[agent == run->actors[ALICE].node ? ALICE : BOB];
+    const roam_aor *aor = registrar_find(&run->server->server->registrar, span_of(actor->user));
+    if (e->registration == ROAM_REGISTRATION_REGISTERED && (!aor || aor->nbindings == 0))
+        check_violated(&run->check, RULE_TRUTH, "%s is told registered, and the registrar has no binding", actor->user);
+}
+
+static void on_event(void *user, sim_node *agent, const roam_event *e)
+{
+    sim_run_state *run = user;
+    const uint64_t facts[] = {run->event_hash, (uint64_t)e->type, e->time, e->account, e->call, (uint64_t)e->sip_code, (uint64_t)e->status, (uint64_t)e->registration,
+                              (uint64_t)e->call_state, (uint64_t)e->hold, (uint64_t)e->link, (uint64_t)e->op, e->epoch};
+    static const uint64_t seed[2] = {21, 22};
+    run->event_hash = roam_siphash(seed, span_make((const char *)facts, sizeof facts));
+    run->stirred |= agent == run->actors[ALICE].node;
+    if (run->spy && run->spy->event)
+        run->spy->event(run->spy->user, agent, e);
+    if (e->type == ROAM_EVENT_CALL_STATE && e->call_state == ROAM_CALL_ENDED && agent == run->actors[ALICE].node)
+        snprintf(run->last_end, sizeof run->last_end, "%d %s", e->sip_code ? e->sip_code : e->status, e->reason);
+    check_event(&run->check, agent, e);
+    if (e->type == ROAM_EVENT_REGISTRATION)
+        check_registered(run, agent, e);
+}
+
+/* ---- the cast ---- */
+
+static const char *const users[] = {"alice:secret", "bob:hidden", "carol:third", NULL};
+static const char *const passwords[] = {"secret", "hidden", "third"};
+static const char *const homes[] = {NULL, "198.51.100.9:5060", "198.51.100.11:5060"};
+
+static void add_peer(sim_run_state *run, sim_who who)
+{
+    roam_peer_config config = run->plan->profile->peer;
+    config.user = who_text(who);
+    config.domain = "example.com";
+    config.password = passwords[who];
+    config.proxy = sim_addr("192.0.2.1:5060");
+    config.audio.max_log = 1;
+    uint32_t answer = run->plan->scenario->answer_ms[who];
+    config.answer = answer == NEVER_MS ? PEER_RINGS : PEER_ANSWERS;
+    config.answer_after = answer == NEVER_MS ? 0 : ROAM_MS(answer);
+    sim_actor *actor = &run->actors[who];
+    actor->node = world_peer(&run->world, homes[who], &config);
+    peer_register(actor->node->peer, run->world.now);
+}
+
+static void add_agent(sim_run_state *run, sim_who who)
+{
+    sim_actor *actor = &run->actors[who];
+    roam_ua_config config;
+    roam_account_config account;
+    uint8_t seed[32] = {(uint8_t)(who + 1)};
+    random_init(&run->heaps[who].random, seed);
+    roam_allocator allocator = {heap_realloc, &run->heaps[who]};
+    roam_ua_config_default(&config);
+    config.allocator = &allocator;
+    if (who == ALICE && run->spy && run->spy->trace) {
+        config.trace = run->spy->trace;
+        config.trace_user = run->spy->user;
+    }
+    actor->roam = true;
+    actor->node = world_agent(&run->world, who_text(who), &config);
+    if (who == ALICE) {
+        device_init(run);
+    } else {
+        const char *const addrs[] = {"198.51.100.9", NULL};
+        world_set_addrs(actor->node, addrs);
+    }
+    roam_account_config_default(&account);
+    account.aor = who == ALICE ? "sip:alice@example.com" : "sip:bob@example.com";
+    account.password = passwords[who];
+    bool named = who == ALICE && run->plan->by_name;
+    account.registrar = named ? "sip:example.com" : "sip:192.0.2.1";
+    account.outbound_proxy = named ? "sip:example.com;lr" : "sip:192.0.2.1;lr";
+    account.ip_change.use_update = who == ALICE && run->plan->scenario->use_update;
+    int err = roam_account_add(actor->node->ua, &account, &actor->account);
+    assert(err == 0);
+    (void)err;
+    world_flush(actor->node);
+}
+
+static void set_up(sim_run_state *run)
+{
+    const sim_plan *plan = run->plan;
+    world_init(&run->world, plan->seed, ROAM_MS(plan->delay_ms));
+    check_init(&run->check, &run->world);
+    for (size_t i = 0; i < SIM_ACTORS; i++) {
+        run->actors[i] = (sim_actor){.who = (sim_who)i, .user = who_text((sim_who)i)};
+        run->answering[i] = ROAM_NEVER;
+    }
+    run->world.watcher = (sim_watcher){on_sent, on_step, on_arrives, on_stepped, on_event, run};
+    if (run->spy && run->spy->tap) {
+        run->world.tap = run->spy->tap;
+        run->world.user = run->spy->user;
+    }
+    world_name(&run->world, "example.com", "192.0.2.1");
+    run->server = world_server(&run->world, "192.0.2.1:5060", &plan->profile->server, users);
+    bool roams = plan->scenario->bob_roams || plan->profile->bob_roams;
+    if (roams)
+        add_agent(run, BOB);
+    else
+        add_peer(run, BOB);
+    if (plan->scenario->carol)
+        add_peer(run, CAROL);
+    world_run(&run->world, ROAM_MS(plan->delay_ms) * (roams ? 6 : 0) + ROAM_MS(20));
+    run->start = run->world.now;
+    run->since = ROAM_NEVER;
+    run->act_began = run->start;
+    run->last_fault = run->start;
+    add_agent(run, ALICE);
+}
+
+/* ---- the script ---- */
+
+static bool holds(sim_run_state *run, const sim_act *act)
+{
+    const sim_actor *actor = &run->actors[act->who];
+    sim_view v;
+    bool call = actor_view(actor, &v);
+    switch (act->when) {
+    case WHEN_NOW: return true;
+    case WHEN_REGISTERED: return actor_registered(actor) && (act->whom == act->who || actor_registered(&run->actors[act->whom]));
+    case WHEN_CALLING: return call && (v.phase == PHASE_CALLING || v.phase == PHASE_RINGING);
+    case WHEN_INCOMING: return call && v.phase == PHASE_INCOMING;
+    case WHEN_UP: return call && v.phase == PHASE_UP;
+    }
+    return false;
+}
+
+static void remember(sim_run_state *run, const sim_act *act)
+{
+    sim_wish *wish = &run->wish;
+    switch (act->deed) {
+    case DO_CALL:
+        wish->call = true;
+        wish->caller = act->who;
+        wish->callee = act->whom;
+        break;
+    case DO_HANGUP:
+    case DO_REJECT: wish->over = true; break;
+    case DO_HOLD: wish->hold[act->who] = true; break;
+    case DO_RESUME: wish->hold[act->who] = false; break;
+    default: break;
+    }
+}
+
+static void next_act(sim_run_state *run)
+{
+    run->act++;
+    run->since = ROAM_NEVER;
+    run->act_began = run->world.now;
+}
+
+static void play(sim_run_state *run)
+{
+    const sim_scenario *scenario = run->plan->scenario;
+    while (run->act < scenario->nacts && (run->plan->skip >> run->act & 1u))
+        next_act(run);
+    if (run->act >= scenario->nacts)
+        return;
+    const sim_act *act = &scenario->acts[run->act];
+    roam_time now = run->world.now;
+    if (!holds(run, act)) {
+        run->since = ROAM_NEVER;
+        if (now - run->act_began > ACT_MAX)
+            next_act(run);
+        return;
+    }
+    if (run->since == ROAM_NEVER)
+        run->since = now;
+    if (now - run->since < ROAM_MS(act->after_ms))
+        return;
+    int err = actor_do(&run->actors[act->who], act->deed, &run->actors[act->whom]);
+    run_note(run, "%s: %s%s%s%s%s", who_text(act->who), deed_text(act->deed), act->deed == DO_CALL ? " " : "", act->deed == DO_CALL ? who_text(act->whom) : "", err ? ": " : "",
+             err ? roam_strerror(err) : "");
+    if (err == 0) {
+        remember(run, act);
+        next_act(run);
+    } else if (now - run->act_began > ACT_MAX) {
+        next_act(run);
+    }
+}
+
+/* A user answers what rings at a roam. */
+static void answer(sim_run_state *run, sim_who who)
+{
+    uint32_t after = run->plan->scenario->answer_ms[who];
+    sim_actor *actor = &run->actors[who];
+    sim_view v;
+    if (!actor->node || !actor->roam || after == NEVER_MS)
+        return;
+    if (!actor_view(actor, &v) || v.phase != PHASE_INCOMING) {
+        run->answering[who] = ROAM_NEVER;
+        return;
+    }
+    if (run->answering[who] == ROAM_NEVER || run->rings[who] != v.id) {
+        run->answering[who] = run->world.now;
+        run->rings[who] = v.id;
+    }
+    if (run->world.now - run->answering[who] >= ROAM_MS(after)) {
+        int err = actor_do(actor, DO_ANSWER, NULL);
+        run_note(run, "%s answers%s%s", actor->user, err ? ": " : "", err ? roam_strerror(err) : "");
+    }
+}
+
+/* ---- phases ---- */
+
+static void heal(sim_run_state *run)
+{
+    run->phase = RUN_HEAL;
+    run->healed_at = run->world.now;
+    run_note(run, "the world heals");
+    device_heal(run);
+}
+
+static void look(sim_run_state *run)
+{
+    char text[400] = "";
+    roam_time now = run->world.now;
+    sim_rule rule = heal_check(run, text);
+    if (rule == RULE_NONE)
+        run->quiet++;
+    else
+        run->quiet = 0;
+    if (run->phase == RUN_LATER) {
+        if (rule != RULE_NONE && rule != RULE_RTP && run->ticks % 100 == 0 && now >= run->later_until - ROAM_SECONDS(1))
+            check_violated(&run->check, rule, "40 s after all was well: %s", text);
+        if (now >= run->later_until)
+            run->world.halt = true;
+        return;
+    }
+    if (run->quiet >= QUIET) {
+        run->phase = RUN_LATER;
+        run->later_until = now + (run->plan->patient ? LATER : 0);
+        run->world.halt = !run->plan->patient;
+    } else if (now - run->healed_at > HEAL_MAX) {
+        check_violated(&run->check, rule == RULE_NONE ? RULE_RTP : rule, "%u s after the network is whole: %s", (unsigned)(HEAL_MAX / 1000000u), text);
+    }
+}
+
+static void tick(roam_timer *timer)
+{
+    sim_run_state *run = container_of(timer, sim_run_state, tick);
+    world_at(&run->world, timer, run->world.now + TICK);
+    run->ticks++;
+    if (run->spy && run->spy->tick)
+        run->spy->tick(run->spy->user, &run->check, &run->world, run->actors, run->world.now - run->start);
+    device_schedule(run);
+    if (!run->actors[ALICE].node->asleep)
+        answer(run, ALICE);
+    answer(run, BOB);
+    if (run->phase == RUN_SCRIPT) {
+        if (!run->actors[ALICE].node->asleep)
+            play(run);
+        const sim_wish *wish = &run->wish;
+        bool met = !wish->call || wish->up || wish->over || run->world.now - run->act_began > SETTLE_MAX;
+        bool done = run->act >= run->plan->scenario->nacts && met && !device_busy(run);
+        if (!done)
+            run->script_done = run->world.now;
+        roam_time quiet_since = run->script_done > run->last_fault ? run->script_done : run->last_fault;
+        if (done && run->plan->scenario->nacts == 0)
+            quiet_since += ROAM_SECONDS(1);
+        if ((run->world.now > quiet_since && run->world.now - quiet_since >= TAIL) || run->world.now - run->start > SCRIPT_MAX)
+            heal(run);
+    }
+    heal_watch(run);
+    if (run->phase != RUN_SCRIPT && run->ticks % 10 == 0)
+        look(run);
+}
+
+static void tear_down(sim_run_state *run)
+{
+    for (size_t i = 0; i < SIM_ACTORS; i++) {
+        sim_actor *actor = &run->actors[i];
+        if (!actor->roam)
+            continue;
+        roam_ua_free(actor->node->ua);
+        actor->node->ua = NULL;
+        if (run->heaps[i].live)
+            check_violated(&run->check, RULE_LEAK, "%zu blocks of %s's agent are left", run->heaps[i].live, actor->user);
+    }
+    timer_cancel(&run->world.acts, &run->tick);
+    device_free(run);
+    check_free(&run->check);
+    world_free(&run->world);
+}
+
+void sim_run(const sim_plan *plan, sim_spy *spy, sim_result *result)
+{
+    sim_run_state *run = calloc(1, sizeof *run);
+    assert(run);
+    run->plan = plan;
+    run->spy = spy;
+    run->result = result;
+    set_up(run);
+    timer_init(&run->tick, tick, "tick");
+    world_at(&run->world, &run->tick, run->world.now);
+    world_run_until(&run->world, run->start + SCRIPT_MAX + HEAL_MAX + LATER + ROAM_SECONDS(10));
+    if (run->world.stuck)
+        check_violated(&run->check, RULE_DEADLINE, "%s is due again and again at the same time", run->world.stuck->name);
+    *result = (sim_result){.steps = run->step, .ended = run->world.now - run->start, .packets = run->world.sent, .excused = run->wish.excused};
+    const uint64_t hashes[] = {run->world.hash, run->event_hash, run->world.sent, run->world.now};
+    static const uint64_t seed[2] = {31, 32};
+    result->hash = roam_siphash(seed, span_make((const char *)hashes, sizeof hashes));
+    tear_down(run);
+    result->rule = run->check.rule;
+    result->time = run->check.time - run->start;
+    memcpy(result->text, run->check.text, sizeof result->text);
+    free(run);
+}

@@ -1,0 +1,110 @@
+/* A run while it runs: shared by run.c (set-up, script), device.c (what faults do) and heal.c (what must hold at the end). */
+#ifndef ROAM_SIM_STATE_H
+#define ROAM_SIM_STATE_H
+
+#include "sim/profiles.h"
+#include "sim/run.h"
+
+#define RUN_ATOMS 48u
+#define OFFLINE_MAX ROAM_SECONDS(60) /* the default of the account */
+
+typedef struct sim_run_state sim_run_state;
+
+/* One change of the device at one time. */
+typedef enum sim_atom_kind { ATOM_NETS, ATOM_HOLE, ATOM_SLEEP, ATOM_NAMES, ATOM_REFUSE, ATOM_MEMORY, ATOM_STARVE, ATOM_LINK, ATOM_PEER_NET } sim_atom_kind;
+
+typedef struct sim_atom {
+    roam_timer timer;
+    sim_run_state *run;
+    sim_atom_kind kind;
+    int nets[2];    /* of ATOM_NETS: numbers of networks, the preferred one first; -1: none. ATOM_PEER_NET: the first */
+    uint32_t value; /* of the others; 0 ends it */
+} sim_atom;
+
+/* The memory of an agent: counted, and refused when the plan says so. */
+typedef struct sim_heap {
+    size_t live;
+    uint64_t count, refused;
+    uint64_t fail_at;    /* this allocation is refused; 0: none */
+    uint32_t one_in;     /* ... and one in so many; 0: none */
+    roam_random random;
+} sim_heap;
+
+/* What the users want, and what became of it. */
+typedef struct sim_wish {
+    bool call;           /* somebody called */
+    sim_who caller, callee;
+    bool started;        /* the caller's device has the call */
+    bool heard;          /* the callee's, too */
+    bool up;             /* it was up at both ends */
+    bool over;           /* a user ended it */
+    bool hold[SIM_ACTORS];
+    bool excused;        /* it may have ended: see `why` */
+    const char *why;
+} sim_wish;
+
+struct sim_run_state {
+    const sim_plan *plan;
+    sim_spy *spy;
+    sim_result *result;
+    sim_world world;
+    sim_check check;
+    sim_heap heaps[SIM_ACTORS];
+    sim_node *server;
+    sim_actor actors[SIM_ACTORS];
+    sim_wish wish;
+    roam_time start;
+    uint64_t event_hash;
+
+    enum { RUN_SCRIPT, RUN_HEAL, RUN_LATER } phase;
+    roam_timer tick;
+    unsigned ticks;
+    size_t act;              /* the next one */
+    roam_time since;         /* its condition holds since; ROAM_NEVER: it does not */
+    roam_time act_began;     /* it is the next one since */
+    roam_time answering[SIM_ACTORS]; /* a call rings there since; ROAM_NEVER: none */
+    uint32_t rings[SIM_ACTORS];      /* which */
+    roam_time script_done;
+    roam_time last_fault;
+
+    /* device */
+    sim_atom atoms[RUN_ATOMS];
+    size_t natoms;
+    unsigned pending;        /* atoms not done */
+    size_t faults_done;      /* bit mask of faults that began */
+    int nets[2];
+    int peer_net;
+    roam_time away_since;    /* no packet can pass since; ROAM_NEVER: some can */
+    roam_time longest_away;
+
+    /* steps of alice */
+    uint32_t step;
+    bool stirred;            /* this step did something */
+
+    /* heal */
+    roam_time healed_at;
+    unsigned quiet;          /* checks in a row at which all was well */
+    uint64_t received[SIM_ACTORS];
+    roam_time later_until;
+    char last_end[128];      /* how alice's last call ended */
+};
+
+/* ---- device.c ---- */
+void device_init(sim_run_state *run);
+/* Faults that begin at this step, or (step 0) those that are timed. */
+void device_schedule(sim_run_state *run);
+void device_step(sim_run_state *run);
+bool device_busy(const sim_run_state *run); /* a fault is still to come, or not over */
+/* A working network, nothing lost, memory for everybody. */
+void device_heal(sim_run_state *run);
+void device_free(sim_run_state *run);
+
+/* ---- heal.c ---- */
+/* Is all as it should be? Else the first rule that is not met, and how. */
+sim_rule heal_check(sim_run_state *run, char text[400]);
+/* At every tick, healed or not: a call that ended and must not have. */
+void heal_watch(sim_run_state *run);
+
+void run_note(sim_run_state *run, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+#endif
