@@ -547,6 +547,10 @@ void world_wake(sim_node *agent)
 
 void world_set_addrs(sim_node *agent, const char *const *addrs)
 {
+    if (!agent->asleep) { /* what was due before the change goes first: the agent cannot know it yet */
+        roam_ua_advance(agent->ua, agent->world->now);
+        world_flush(agent);
+    }
     agent->naddrs = 0;
     for (; *addrs; addrs++) {
         assert(agent->naddrs < WORLD_MAX_ADDRS);
