@@ -10,7 +10,6 @@
 #include "cli/options.h"
 #include "cli/simjobs.h"
 #include "cli/tracefile.h"
-#include "sim/profiles.h"
 #include "sim/shrink.h"
 #include "sim/sweep.h"
 
@@ -19,7 +18,8 @@ typedef struct sim_command {
     bool has_seed, sweep, pairs, every, shrink, list, twice, ladder, by_name, patient, has_delay, has_skip, has_faults;
     double hours;
     const sim_scenario *scenario;
-    const sim_profile *profile;
+    const sim_profile *peer, *server;
+    bool roams;
     sim_fault faults[PLAN_FAULTS];
     size_t nfaults;
     const char *trace, *file;
@@ -40,7 +40,7 @@ static void help(void)
            "  roam sim --seeds 10000                 seeds 1 to 10000, on all cores\n"
            "  roam sim --seed 0x2a                   one run; where a rule is violated, its message diagram\n"
            "  roam sim --sweep                       each scenario, with a change of network before each of its steps\n"
-           "  roam sim --sweep --pairs --scenario out --profile plain\n"
+           "  roam sim --sweep --pairs --scenario out --peer plain\n"
            "  roam sim --shrink 0x2a                 the shortest run that violates the same rule\n"
            "  roam sim --hours 8 --first 1000000     the night\n"
            "  roam sim --scenario out --faults break@1200/40,hole@2500/3000 --ladder\n\n"
@@ -87,7 +87,19 @@ SETTER(set_patient, c->patient = true; return NULL)
 SETTER(set_trace, c->trace = value; return NULL)
 SETTER(set_file, c->file = value; return NULL)
 SETTER(set_scenario, c->scenario = scenario_find(value); return c->scenario ? NULL : options_why("there is no scenario %s (roam sim --list)", value))
-SETTER(set_profile, c->profile = profile_find(value); return c->profile ? NULL : options_why("there is no profile %s (roam sim --list)", value))
+
+static const char *set_profile(void *target, const char *value)
+{
+    sim_command *c = target;
+    const sim_profile *profile = sim_profile_find(value);
+    c->roams = strcmp(value, "roam") == 0;
+    if (profile && profile->peer)
+        c->peer = profile;
+    else if (profile)
+        c->server = profile;
+    return profile || c->roams ? NULL : options_why("there is no profile %s (roam sim --list)", value);
+}
+
 SETTER(set_faults, c->has_faults = true; return faults_parse(value, c->faults, &c->nfaults) ? NULL : options_why("%s are no faults (roam sim --help)", value))
 
 static const cli_option table[] = {
@@ -102,7 +114,8 @@ static const cli_option table[] = {
     {"sample", "N", "... so many pairs (2000)", set_sample},
     {"every", NULL, "... with all profiles; all pairs", set_every},
     {"scenario", "NAME", "this scenario only", set_scenario},
-    {"profile", "NAME", "this profile only", set_profile},
+    {"peer", "NAME", "this peer only; roam: a second agent", set_profile},
+    {"server", "NAME", "this server only", set_profile},
     {"faults", "LIST", "these changes instead of drawn ones; \"no\": none", set_faults},
     {"delay", "MS", "one way between the agent and its first hop", set_delay},
     {"by-name", NULL, "the account names its registrar by a host name", set_by_name},
@@ -123,8 +136,10 @@ static void override(const sim_command *c, sim_plan *plan)
 {
     if (c->scenario)
         plan->scenario = c->scenario;
-    if (c->profile)
-        plan->profile = c->profile;
+    if (c->peer || c->roams)
+        plan->peer = c->roams ? NULL : c->peer;
+    if (c->server)
+        plan->server = c->server;
     if (c->has_delay)
         plan->delay_ms = (uint32_t)c->delay;
     if (c->has_skip)
@@ -288,13 +303,16 @@ static int run_list(void)
 {
     printf("Scenarios:\n");
     for (size_t i = 0; i < sim_nscenarios; i++)
-        printf("  %-14s %s\n", sim_scenarios[i].name, sim_scenarios[i].row);
-    printf("Profiles:\n");
-    for (size_t i = 0; i < sim_nprofiles; i++)
-        printf("  %-14s %s\n", sim_profiles[i].name, sim_profiles[i].words);
+        printf("  %-20s %s\n", sim_scenarios[i].name, sim_scenarios[i].row);
+    printf("Peers:\n  %-20s %s\n", "roam", "a second agent, which may move, too");
+    for (size_t i = 0; i < sim_npeer_profiles; i++)
+        printf("  %-20s %s\n", sim_peer_profiles[i].name, sim_peer_profiles[i].words);
+    printf("Servers:\n");
+    for (size_t i = 0; i < sim_nserver_profiles; i++)
+        printf("  %-20s %s\n", sim_server_profiles[i].name, sim_server_profiles[i].words);
     printf("Rules:\n");
     for (int i = RULE_NONE + 1; i < SIM_RULES; i++)
-        printf("  %-14s %s\n", rule_text((sim_rule)i), rule_words((sim_rule)i));
+        printf("  %-20s %s\n", rule_text((sim_rule)i), rule_words((sim_rule)i));
     return CLI_OK;
 }
 
@@ -328,7 +346,7 @@ static int run_many(sim_command *c)
         jobs.count = c->nlisted;
     }
     if (c->sweep) {
-        sim_sweep_options options = {.scenario = c->scenario, .profile = c->profile, .pairs = c->pairs, .every = c->every, .seed = c->first};
+        sim_sweep_options options = {.scenario = c->scenario, .peer = c->peer, .server = c->server, .pairs = c->pairs, .every = c->every, .seed = c->first};
         if (!sweep_init(&c->swept, &options))
             return CLI_FAILED;
         jobs.count = c->pairs && !c->every && c->sample < c->swept.count ? c->sample : c->swept.count;

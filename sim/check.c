@@ -279,7 +279,7 @@ static void check_origin(sim_check *check, const about *a)
 static void open_offer(sim_check *check, const about *a, bool sent)
 {
     sim_fact *open = find(&check->offers, a->ours);
-    bool live = open && open->more[1] == a->path && check->world->now - open->time < ROAM_SECONDS(32);
+    bool live = open && open->more[1] == check->epoch && check->world->now - open->time < ROAM_SECONDS(32);
     if (sent && live && open->value != a->txn)
         check_violated(check, RULE_OFFERS, "%.*s %u offers while an offer of %s is open", SPAN_ARG(a->cseq.method_name), a->m.status, open->more[0] ? "its own" : "the peer");
     if (!sent && live)
@@ -288,7 +288,7 @@ static void open_offer(sim_check *check, const about *a, bool sent)
     open = add(check, &check->offers, a->ours);
     open->value = a->txn;
     open->more[0] = sent;
-    open->more[1] = a->path;
+    open->more[1] = check->epoch;
 }
 
 static bool makes_offer(const about *a)
@@ -329,7 +329,7 @@ static void check_offer(sim_check *check, const about *a, bool sent)
             sim_fact *o = add(check, &check->offers, a->ours);
             o->value = mix(a->txn, 3);
             o->more[0] = sent;
-            o->more[1] = a->path;
+            o->more[1] = check->epoch;
             o->more[2] = 1;
         }
     }
@@ -343,7 +343,7 @@ static void check_pending(sim_check *check, const about *a, bool sent)
     uint64_t txn = mix(a->txn, 7), dialog = mix(a->ours, sent == a->m.is_request ? 8 : 9);
     if (a->m.is_request) {
         sim_fact *open = find(&check->pending, dialog);
-        bool live = open && open->more[1] == a->path && open->more[2] == 0 && check->world->now - open->time < ROAM_SECONDS(32);
+        bool live = open && open->more[1] == check->epoch && open->more[2] == 0 && check->world->now - open->time < ROAM_SECONDS(32);
         if (sent && live && open->value != a->txn)
             check_violated(check, RULE_PENDING, "INVITE with CSeq %u while another one of this dialog is under way on the same path", a->cseq.number);
         if (!find(&check->pending, txn))
@@ -352,7 +352,7 @@ static void check_pending(sim_check *check, const about *a, bool sent)
             open = add(check, &check->pending, dialog);
         open->value = a->txn;
         open->time = check->world->now;
-        open->more[1] = a->path;
+        open->more[1] = check->epoch;
         open->more[2] = 0;
     } else if (a->m.status >= 200) {
         sim_fact *open = find(&check->pending, dialog);

@@ -67,6 +67,18 @@ static bool one_up(const sim_actor *actor, sim_view *v, char text[400])
     return v->phase == PHASE_UP && v->settled;
 }
 
+static sim_rule phones_are_quiet(sim_run_state *run, char text[400])
+{
+    for (size_t i = 0; i < RUN_PHONES; i++) {
+        sim_view views[VIEW_MAX];
+        if (run->phones[i].node && actor_views(&run->phones[i], views)) {
+            snprintf(text, 400, "another phone of bob's is %s", phase_text(views[0].phase));
+            return RULE_ZOMBIE;
+        }
+    }
+    return RULE_NONE;
+}
+
 static sim_rule nobody_has_a_call(sim_run_state *run, char text[400])
 {
     for (size_t i = 0; i < SIM_ACTORS; i++) {
@@ -76,7 +88,7 @@ static sim_rule nobody_has_a_call(sim_run_state *run, char text[400])
             return RULE_ZOMBIE;
         }
     }
-    return RULE_NONE;
+    return phones_are_quiet(run, text);
 }
 
 static sim_rule agree(const sim_run_state *run, const sim_actor *a, const sim_view *x, const sim_actor *b, const sim_view *y, char text[400])
@@ -106,7 +118,7 @@ static sim_rule agree(const sim_run_state *run, const sim_actor *a, const sim_vi
         snprintf(text, 400, "%s %s, the user wants it otherwise", a->user, x->local_hold ? "holds" : "does not hold");
         return RULE_HOLD;
     }
-    if (!roam_addr_equal(&x->media_local, &y->media_remote)) {
+    if (!run->no_media && !roam_addr_equal(&x->media_local, &y->media_remote)) {
         snprintf(text, 400, "%s receives at %s, %s sends to %s", a->user, text_of_addr(&x->media_local, one), b->user, text_of_addr(&y->media_remote, two));
         return RULE_MEDIA;
     }
@@ -133,10 +145,12 @@ static sim_rule call_of(sim_run_state *run, char text[400])
     sim_rule rule = agree(run, a, &x, b, &y, text);
     if (rule == RULE_NONE)
         rule = agree(run, b, &y, a, &x, text);
+    if (rule == RULE_NONE)
+        rule = phones_are_quiet(run, text);
     if (rule != RULE_NONE)
         return rule;
     /* Packets that were accepted since the last look. */
-    bool held = x.local_hold || y.local_hold;
+    bool held = x.local_hold || y.local_hold || run->no_media;
     bool flows = x.received >= run->received[a->who] + 2 && y.received >= run->received[b->who] + 2;
     if (!held && !flows)
         snprintf(text, 400, "in the last 200 ms %s received %llu packets, %s %llu", a->user, (unsigned long long)(x.received - run->received[a->who]), b->user,

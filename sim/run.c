@@ -26,7 +26,10 @@ void plan_draw(sim_plan *plan, uint64_t seed)
     random_init(&random, bytes);
     *plan = (sim_plan){.seed = seed};
     plan->scenario = &sim_scenarios[random_below(&random, (uint32_t)sim_nscenarios)];
-    plan->profile = &sim_profiles[random_below(&random, 3) == 0 ? 0 : random_below(&random, (uint32_t)sim_nprofiles)];
+    /* One in three is plain, and some are a roam. */
+    uint32_t peer = random_below(&random, 3) == 0 ? 0 : random_below(&random, (uint32_t)sim_npeer_profiles + 4);
+    plan->peer = peer < sim_npeer_profiles ? &sim_peer_profiles[peer] : NULL;
+    plan->server = &sim_server_profiles[random_below(&random, 2) == 0 ? 0 : random_below(&random, (uint32_t)sim_nserver_profiles)];
     static const uint32_t delays[] = {1, 5, 20, 50, 50, 150, 300};
     plan->delay_ms = delays[random_below(&random, sizeof delays / sizeof *delays)];
     plan->by_name = random_below(&random, 4) == 0;
@@ -38,8 +41,8 @@ void plan_print(const sim_plan *plan, char text[PLAN_TEXT_MAX])
 {
     char faults[FAULTS_TEXT_MAX];
     faults_print(plan->faults, plan->nfaults, faults);
-    snprintf(text, PLAN_TEXT_MAX, "--seed 0x%llx --scenario %s --profile %s --delay %u --faults %s%s%s", (unsigned long long)plan->seed, plan->scenario->name,
-             plan->profile->name, plan->delay_ms, faults, plan->by_name ? " --by-name" : "", plan->patient ? " --patient" : "");
+    snprintf(text, PLAN_TEXT_MAX, "--seed 0x%llx --scenario %s --peer %s --server %s --delay %u --faults %s%s%s", (unsigned long long)plan->seed, plan->scenario->name,
+             plan->peer ? plan->peer->name : "roam", plan->server->name, plan->delay_ms, faults, plan->by_name ? " --by-name" : "", plan->patient ? " --patient" : "");
     size_t len = strlen(text);
     if (plan->skip)
         snprintf(text + len, PLAN_TEXT_MAX - len, " --skip 0x%x", plan->skip);
@@ -145,10 +148,13 @@ static void on_event(void *user, sim_node *agent, const roam_event *e)
 static const char *const users[] = {"alice:secret", "bob:hidden", "carol:third", NULL};
 static const char *const passwords[] = {"secret", "hidden", "third"};
 static const char *const homes[] = {NULL, "198.51.100.9:5060", "198.51.100.11:5060"};
+static const char *const phones[] = {"198.51.100.21:5060", "198.51.100.22:5060"};
 
-static void add_peer(sim_run_state *run, sim_who who)
+static void add_peer(sim_run_state *run, sim_who who, unsigned phone)
 {
-    roam_peer_config config = run->plan->profile->peer;
+    const sim_plan *plan = run->plan;
+    roam_peer_config config = {0};
+    (plan->peer ? plan->peer : &sim_peer_profiles[0])->peer(&config);
     config.user = who_text(who);
     config.domain = "example.com";
     config.password = passwords[who];
@@ -157,8 +163,9 @@ static void add_peer(sim_run_state *run, sim_who who)
     uint32_t answer = run->plan->scenario->answer_ms[who];
     config.answer = answer == NEVER_MS ? PEER_RINGS : PEER_ANSWERS;
     config.answer_after = answer == NEVER_MS ? 0 : ROAM_MS(answer);
-    sim_actor *actor = &run->actors[who];
-    actor->node = world_peer(&run->world, homes[who], &config);
+    sim_profile_phone(plan->server, phone, &config);
+    sim_actor *actor = phone ? &run->phones[phone - 1] : &run->actors[who];
+    actor->node = world_peer(&run->world, phone ? phones[phone - 1] : homes[who], &config);
     peer_register(actor->node->peer, run->world.now);
 }
 
@@ -206,20 +213,33 @@ static void set_up(sim_run_state *run)
         run->actors[i] = (sim_actor){.who = (sim_who)i, .user = who_text((sim_who)i)};
         run->answering[i] = ROAM_NEVER;
     }
+    for (size_t i = 0; i < RUN_PHONES; i++)
+        run->phones[i] = (sim_actor){.who = BOB, .user = "bob"};
     run->world.watcher = (sim_watcher){on_sent, on_step, on_arrives, on_stepped, on_event, run};
     if (run->spy && run->spy->tap) {
         run->world.tap = run->spy->tap;
         run->world.user = run->spy->user;
     }
     world_name(&run->world, "example.com", "192.0.2.1");
-    run->server = world_server(&run->world, "192.0.2.1:5060", &plan->profile->server, users);
-    bool roams = plan->scenario->bob_roams || plan->profile->bob_roams;
+    roam_testserver_config server = {0};
+    plan->server->server(&server);
+    run->server = world_server(&run->world, "192.0.2.1:5060", &server, users);
+    bool roams = plan->scenario->bob_roams || !plan->peer;
+    unsigned excuses = plan->server->excuses | (plan->peer && !roams ? plan->peer->excuses : 0);
+    run->heal_max = excuses & EXCUSE_SLOW ? 2 * HEAL_MAX : HEAL_MAX;
+    run->no_media = excuses & EXCUSE_NO_MEDIA;
+    if (excuses & (EXCUSE_REFUSES | EXCUSE_ENDS)) {
+        run->wish.excused = true;
+        run->wish.why = "the other end may refuse";
+    }
     if (roams)
         add_agent(run, BOB);
     else
-        add_peer(run, BOB);
+        add_peer(run, BOB, 0);
+    for (unsigned i = 1; i < plan->server->phones; i++)
+        add_peer(run, BOB, i);
     if (plan->scenario->carol)
-        add_peer(run, CAROL);
+        add_peer(run, CAROL, 0);
     world_run(&run->world, ROAM_MS(plan->delay_ms) * (roams ? 6 : 0) + ROAM_MS(20));
     run->start = run->world.now;
     run->since = ROAM_NEVER;
@@ -351,8 +371,8 @@ static void look(sim_run_state *run)
         run->phase = RUN_LATER;
         run->later_until = now + (run->plan->patient ? LATER : 0);
         run->world.halt = !run->plan->patient;
-    } else if (now - run->healed_at > HEAL_MAX) {
-        check_violated(&run->check, rule == RULE_NONE ? RULE_RTP : rule, "%u s after the network is whole: %s", (unsigned)(HEAL_MAX / 1000000u), text);
+    } else if (now - run->healed_at > run->heal_max) {
+        check_violated(&run->check, rule == RULE_NONE ? RULE_RTP : rule, "%u s after the network is whole: %s", (unsigned)(run->heal_max / 1000000u), text);
     }
 }
 
@@ -413,7 +433,7 @@ void sim_run(const sim_plan *plan, sim_spy *spy, sim_result *result)
     set_up(run);
     timer_init(&run->tick, tick, "tick");
     world_at(&run->world, &run->tick, run->world.now);
-    world_run_until(&run->world, run->start + SCRIPT_MAX + HEAL_MAX + LATER + ROAM_SECONDS(10));
+    world_run_until(&run->world, run->start + SCRIPT_MAX + 2 * HEAL_MAX + LATER + ROAM_SECONDS(10));
     if (run->world.stuck)
         check_violated(&run->check, RULE_DEADLINE, "%s is due again and again at the same time", run->world.stuck->name);
     *result = (sim_result){.steps = run->step, .ended = run->world.now - run->start, .packets = run->world.sent, .excused = run->wish.excused};

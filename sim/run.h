@@ -5,14 +5,14 @@
 #include "roam/trace.h"
 #include "sim/check.h"
 #include "sim/fault.h"
+#include "sim/profiles.h"
 #include "sim/scenario.h"
-
-struct sim_profile;
 
 typedef struct sim_plan {
     uint64_t seed;
     const sim_scenario *scenario;
-    const struct sim_profile *profile;
+    const sim_profile *peer;   /* NULL: bob is a roam */
+    const sim_profile *server;
     uint32_t delay_ms;  /* one way, between alice and the first hop */
     bool by_name;       /* alice's account names its registrar: it is asked for */
     bool patient;       /* 40 s more at the end: what comes late is seen */

@@ -1,7 +1,5 @@
 #include "sim/shrink.h"
 
-#include "sim/profiles.h"
-
 typedef struct shrinking {
     sim_plan *plan;
     sim_rule rule;
@@ -52,8 +50,13 @@ static bool plainer(shrinking *s)
 {
     bool any = false;
     sim_plan p = *s->plan;
-    if (p.profile != &sim_profiles[0]) {
-        p.profile = &sim_profiles[0];
+    if (p.peer != &sim_peer_profiles[0]) {
+        p.peer = &sim_peer_profiles[0];
+        any |= take(s, &p);
+    }
+    p = *s->plan;
+    if (p.server != &sim_server_profiles[0]) {
+        p.server = &sim_server_profiles[0];
         any |= take(s, &p);
     }
     p = *s->plan;

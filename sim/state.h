@@ -6,6 +6,7 @@
 #include "sim/run.h"
 
 #define RUN_ATOMS 48u
+#define RUN_PHONES 2u
 #define OFFLINE_MAX ROAM_SECONDS(60) /* the default of the account */
 
 typedef struct sim_run_state sim_run_state;
@@ -52,6 +53,9 @@ struct sim_run_state {
     sim_heap heaps[SIM_ACTORS];
     sim_node *server;
     sim_actor actors[SIM_ACTORS];
+    sim_actor phones[RUN_PHONES]; /* bob's others */
+    bool no_media;           /* after a move there may be no sound */
+    roam_time heal_max;
     sim_wish wish;
     roam_time start;
     uint64_t event_hash;

@@ -2,8 +2,6 @@
 
 #include <stdlib.h>
 
-#include "sim/profiles.h"
-
 #define STEPS_MAX 1000u
 
 /* The changes that are tried before each step. */
@@ -54,11 +52,20 @@ static bool add(sim_sweep *sweep, const sim_plan *plan)
 bool sweep_init(sim_sweep *sweep, const sim_sweep_options *options)
 {
     *sweep = (sim_sweep){.pairs = options->pairs};
+    const size_t peers = sim_npeer_profiles + 1, all = peers + sim_nserver_profiles - 1; /* the last peer is a roam */
     for (size_t i = 0; i < sim_nscenarios; i++)
-        for (size_t k = 0; k < sim_nprofiles; k++) {
-            /* Each scenario with the plain profile and another one; all of them when asked for. */
-            bool chosen = options->profile ? options->profile == &sim_profiles[k] : options->every || k == 0 || k == 1 + i % (sim_nprofiles - 1);
-            sim_plan plan = {.seed = options->seed + i * 64 + k, .scenario = &sim_scenarios[i], .profile = &sim_profiles[k], .delay_ms = 50};
+        for (size_t k = 0; k < all; k++) {
+            sim_plan plan = {.seed = options->seed + i * 64 + k, .scenario = &sim_scenarios[i], .peer = &sim_peer_profiles[0], .server = &sim_server_profiles[0], .delay_ms = 50};
+            if (k < peers)
+                plan.peer = k < sim_npeer_profiles ? &sim_peer_profiles[k] : NULL;
+            else
+                plan.server = &sim_server_profiles[k - peers + 1];
+            bool chosen = options->every || k == 0 || k == 1 + i % (peers - 1) || k == peers + i % (sim_nserver_profiles - 1);
+            if (options->peer || options->server) {
+                chosen = k == 0;
+                plan.peer = options->peer ? options->peer : plan.peer;
+                plan.server = options->server ? options->server : plan.server;
+            }
             if ((options->scenario && options->scenario != &sim_scenarios[i]) || !chosen)
                 continue;
             if (!add(sweep, &plan)) {

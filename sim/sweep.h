@@ -12,11 +12,11 @@ typedef struct sim_sweep {
     bool pairs;
 } sim_sweep;
 
-/* `scenario`, `profile` NULL: all scenarios; a few profiles in turn (all of them with `every`). False: no memory.
+/* `scenario`, NULL: all of them; each with plain profiles, and with a peer's and a server's in turn (`every`: with each of them). False: no memory.
  * `pairs`: two changes; all of them when `every`, else a sample of `sample` in all, drawn from `seed`. */
 typedef struct sim_sweep_options {
     const sim_scenario *scenario;
-    const struct sim_profile *profile;
+    const sim_profile *peer, *server; /* NULL: in turn */
     bool pairs, every;
     uint64_t seed;
     uint64_t sample;
