@@ -135,6 +135,14 @@ int client_txn_cancel(roam_client_txn *txn, roam_flow *flow, bool force)
     return ROAM_OK;
 }
 
+void client_txn_quiet(roam_client_txn *txn)
+{
+    if (txn->method != METHOD_INVITE || txn->state != CLIENT_CALLING || txn->unsent)
+        return;
+    txn->next_at = ROAM_NEVER;
+    rearm(txn);
+}
+
 void client_txn_abandon(roam_client_txn *txn)
 {
     txn->fn = NULL;

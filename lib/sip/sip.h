@@ -115,6 +115,9 @@ int client_txn_cancel(roam_client_txn *txn, roam_flow *flow, bool force);
  * An INVITE without a final response lives on silently for 64*T1 with nothing but the head of an ACK (about 400 bytes): a late failure is
  * ACKed, a late 2xx goes to tu.stray_response. Late answers to other requests are strays. */
 void client_txn_abandon(roam_client_txn *txn);
+/* An INVITE whose path is gone is not repeated from there any more, and does not fail because of it. An answer that finds us is taken, and it can be cancelled by another flow;
+ * unanswered it ends by Timer B as ever. */
+void client_txn_quiet(roam_client_txn *txn);
 /* Does this response carry the branch of a request of ours whose transaction still lives, abandoned or not? A stray response that does not is anybody's invention: nothing may be
  * sent because of it. */
 bool sip_response_is_ours(const roam_sip *sip, const roam_message *response);

@@ -1,5 +1,7 @@
 /* The life of a call: states, commands, and the work that keeps it as it should be. */
 #include "ua/call.h"
+#include "ua/early.h"
+#include "ua/takeover.h"
 
 #include "ua/transfer.h"
 
@@ -195,6 +197,7 @@ roam_call *call_new(roam_ua *ua, roam_account *account, bool outgoing)
     list_init(&call->referrals);
     map_node_init(&call->id_node);
     map_node_init(&call->dialog_node);
+    early_init(call);
     work_init(&call->work, run);
     move_init(&call->move, ua, account->id, call->id);
     timer_init(&call->refresh_timer, on_refresh_timer, "refresh retry");
@@ -216,8 +219,11 @@ roam_call *call_new(roam_ua *ua, roam_account *account, bool outgoing)
 
 static void detach_transactions(roam_call *call)
 {
+    early_drop(call, false);
+    takeover_stop(call, NULL);
+    call_drop_taken_back(call);
     if (call->invite) {
-        call_give_up(call);
+        call_give_up(call, &call->dialog, false);
         client_txn_abandon(call->invite);
     }
     if (call->bye)
@@ -295,6 +301,8 @@ void call_free(roam_call *call)
     map_remove(&ua->call_dialogs, &call->dialog_node);
     list_remove(&call->node);
     list_remove(&call->work.node);
+    early_free(call);
+    takeover_free(call);
     session_free(&call->session);
     dialog_free(&call->dialog);
     ack_free(&call->ack, &ua->env.mem);
@@ -314,6 +322,8 @@ static void path_lost(roam_call *call)
     call_refresh_path_lost(call);
     transfers_path_lost(call);
     referrals_path_lost(call);
+    early_path_lost(call);
+    takeover_path_lost(call);
 }
 
 /* A move is a story of calls that live. */
@@ -476,6 +486,8 @@ static void run(roam_work *work)
         return;
     }
     call_media_drop_dead(call);
+    call_invite_path_lost(call);
+    early_bury(call);
     bool path = call_keep_path(call);
     if (call->state == ROAM_CALL_ENDED || hangs_up_on_move(call))
         return;
@@ -545,8 +557,13 @@ void call_hangup(roam_call *call, const char *why)
         }
         call_media_stop(call);
     } else {
-        client_txn_cancel(call->invite, call->flow, false);
-        call->cancel_path = (call->flow ? call->flow : client_txn_flow(call->invite))->path->id;
+        if (flow_usable(call->flow))
+            takeover_stop(call, call->flow);
+        call->cancel_path = 0;
+        if (!call_invite_unreachable(call)) { /* else: call_bye.c, with the BYE that it needs as well */
+            client_txn_cancel(call->invite, call->flow, false);
+            call->cancel_path = (call->flow ? call->flow : client_txn_flow(call->invite))->path->id;
+        }
     }
     env_arm(&call->ua->env, &call->life_timer, DISCONNECT_LIMIT);
     call_set_state(call, ROAM_CALL_DISCONNECTING, 0, why);

@@ -1,7 +1,11 @@
 /* A call: one dialog, one offer/answer session, one stream, and the wish to keep them on the path that works now.
  *
  * call.c        its life: states, commands, work
- * call_out.c    the outgoing INVITE, CANCEL, BYE
+ * call_out.c    the outgoing INVITE and its answers
+ * early.c       early dialogs of its forks, with reliable.c (PRACK)
+ * takeover.c    an INVITE whose answers cannot reach us any more
+ * call_bye.c    CANCEL and BYE
+ * call_stray.c  a 2xx that no call waits for
  * call_ring.c   the INVITE of a peer and what is said before it is answered
  * call_in.c     its answer, and the peer's requests in the dialog
  * replaces.c    an INVITE that takes the place of another dialog (RFC 3891)
@@ -21,6 +25,7 @@
 #include "ua/session_timer.h"
 
 #define CALL_MAX_LEGS 3u
+#define CALL_MAX_TAKEN_BACK 3u
 
 typedef struct roam_call roam_call;
 typedef struct roam_transfer roam_transfer;
@@ -95,6 +100,15 @@ typedef struct roam_progress {
     bool media;
 } roam_progress;
 
+/* An INVITE that was cancelled because its path is gone, until it ends. */
+typedef struct roam_taken_back {
+    roam_client_txn *txn;
+    uint32_t path; /* the CANCEL left by it last */
+} roam_taken_back;
+
+struct roam_early_dialog;
+struct roam_takeover;
+
 struct roam_call {
     roam_list node;
     roam_map_node id_node, dialog_node;
@@ -122,7 +136,14 @@ struct roam_call {
     roam_flow *flow;         /* the path toward it */
     roam_client_txn *invite; /* outgoing: the initial INVITE */
     uint32_t invite_cseq;
-    bool early_answer;       /* an answer came in a 18x; the 2xx may hold another fork's */
+    roam_time invite_gone;   /* when its path was lost; 0: it is there */
+    roam_taken_back taken_back[CALL_MAX_TAKEN_BACK];
+    roam_list earlies;       /* roam_early_dialog: the early dialogs of `invite`. `dialog` has no remote tag before the 2xx */
+    struct roam_early_dialog *heard; /* the one whose session is `session`; NULL: nobody has answered the offer */
+    roam_session offered;    /* as `session` was when the INVITE left: what each early dialog begins with */
+    bool has_offered;
+    roam_timer early_timer;
+    struct roam_takeover *takeover; /* NULL: not needed so far */
     roam_server_txn *uas;    /* incoming: the INVITE (or re-INVITE) not yet answered finally */
     bool uas_has_offer;
     bool answer_wanted;      /* the application answered; sent as soon as there is a path and a leg */
@@ -232,11 +253,31 @@ static inline void call_look(roam_call *call)
 
 /* ---- call_out.c ---- */
 void call_run_outgoing(roam_call *call);      /* CALLING, EARLY */
+/* Call-ID, our tag, parties and pre-loaded route of a new INVITE of this call. */
+int call_begin_dialog(roam_call *call, roam_dialog *d);
+void call_on_invite(void *user, roam_client_txn *txn, roam_client_event event, const roam_message *response); /* of every INVITE that begins a dialog */
+/* Notes that the path of the INVITE is gone: it is not repeated from there. */
+void call_invite_path_lost(roam_call *call);
+/* There is a path, but no answer to the INVITE can reach us. */
+bool call_invite_unreachable(const roam_call *call);
+/* Another INVITE's dialog (takes the contents of `dialog` and `session`) becomes the call's; call_confirm follows. `txn` may be NULL. */
+void call_replace(roam_call *call, roam_dialog *dialog, roam_session *session, roam_client_txn *txn, uint32_t cseq, const roam_told *telling);
+/* The dialog is confirmed by this 2xx: ACK, and the call is up; BYE where there is no common media, or it was hung up meanwhile. */
+void call_confirm(roam_call *call, const roam_message *response, bool agreed);
+void call_drop_taken_back(roam_call *call);
+
+/* ---- call_bye.c ---- */
 void call_run_disconnecting(roam_call *call);
-/* Remembers an INVITE that is given up without its final answer: a late 2xx to it is ours. */
-void call_give_up(roam_call *call);
-/* A 2xx to an INVITE that we gave up or that another fork answered: ACK and BYE. */
+roam_client_txn *call_send_bye(roam_ua *ua, roam_account *account, roam_auth_attempt *attempt, roam_dialog *d, roam_flow *flow,
+                               const char *reason /* NULL: none */, roam_client_fn *fn, void *user);
+
+/* ---- call_stray.c ---- */
+/* Remembers an INVITE that is given up without its final answer: a late 2xx to it is ours. `adopt`: if it comes before the INVITE in its place is answered, it is the call. */
+void call_give_up(roam_call *call, const roam_dialog *dialog, bool adopt);
+/* A 2xx to an INVITE that we gave up or that another fork answered: ACK and BYE, or adopted. */
 void call_stray_answer(roam_ua *ua, roam_flow *flow, const roam_message *response);
+
+/* ---- call_out.c ---- */
 void call_learn_peer(roam_call *call, const roam_message *m); /* Allow */
 /* Writes Contact, Supported, Allow, User-Agent of a request or 2xx in the dialog. */
 void call_write_identity(roam_call *call, roam_writer *w, bool request);

@@ -1,5 +1,6 @@
 /* The answer to a peer's INVITE, and its requests in the dialog. */
 #include "ua/call.h"
+#include "ua/early.h"
 #include "ua/replaces.h"
 #include "ua/transfer.h"
 #include "ua/uas.h"
@@ -432,7 +433,10 @@ static void on_prack(roam_call *call, roam_server_txn *txn, const roam_message *
 void call_request(roam_call *call, roam_server_txn *txn, const roam_message *m)
 {
     roam_ua *ua = call->ua;
-    unsigned status = dialog_check_request(&call->dialog, m);
+    bool early = call->outgoing && call->dialog.state == DIALOG_NONE;
+    if (early && early_request(call, txn, m))
+        return;
+    unsigned status = early ? 0 : dialog_check_request(&call->dialog, m);
     if (status) {
         uas_respond(ua, txn, status, "");
         return;

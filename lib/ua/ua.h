@@ -17,7 +17,7 @@
 #define UA_ALLOW "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, INFO, PRACK, REFER, NOTIFY, MESSAGE"
 
 /* Extensions that we have: Supported, and what a peer may require. 100rel is an account's choice, see ua/uas.h. */
-#define UA_SUPPORTED "timer, replaces, norefersub"
+#define UA_SUPPORTED "199, timer, replaces, norefersub"
 
 #define UA_GIVEN_UP 64u
 #define UA_ENDED_DIALOGS 64u
@@ -59,6 +59,7 @@ struct roam_ua {
     struct {
         uint64_t dialog; /* hash of Call-ID and our tag */
         roam_account_id account;
+        roam_call_id heir; /* the call that a late 2xx may still become; 0: none */
     } given_up[UA_GIVEN_UP]; /* INVITEs without a final answer, the latest ones */
     size_t next_given_up;
     uint64_t ended_dialogs[UA_ENDED_DIALOGS]; /* hashes of the latest, see ua/replaces.c */
