@@ -108,10 +108,37 @@ static void repeats(roam_peer_config *c)
     c->repeat_after = ROAM_MS(15);
 }
 
+static void no_refer(roam_peer_config *c)
+{
+    plain(c);
+    c->no_refer = true;
+}
+
+static void timer_theirs(roam_peer_config *c)
+{
+    plain(c);
+    c->session_expires = 90;
+    c->refresher = PEER_REFRESHER_THEM;
+}
+
+static void timer_mine(roam_peer_config *c)
+{
+    plain(c);
+    c->session_expires = 90;
+    c->refresher = PEER_REFRESHER_ME;
+    c->refresh_by_update = true;
+}
+
 const sim_profile sim_peer_profiles[] = {
     {.name = "plain", .words = "a peer that does what RFC 3261 asks, and UPDATE", .peer = plain},
     {.name = "no-update", .words = "does not know UPDATE", .peer = no_update},
     {.name = "no-replaces", .words = "does not know Replaces", .peer = no_replaces},
+    {.name = "no-refer", .words = "does not know REFER", .peer = no_refer},
+    {.name = "timer-theirs",
+     .words = "wants a session timer of 90 s, refreshed by the other side",
+     .peer = timer_theirs,
+     .excuses = EXCUSE_ENDS},
+    {.name = "timer-mine", .words = "wants a session timer of 90 s and refreshes, by UPDATE", .peer = timer_mine},
     {.name = "overlap-500",
      .words = "takes its time for a re-INVITE, and answers one that comes before the end of the last with 500 and "
               "Retry-After",
@@ -215,6 +242,11 @@ static void no_record_route(roam_testserver_config *c)
     c->proxy.no_record_route = true;
 }
 
+static void restarts(roam_testserver_config *c)
+{
+    c->registrar.max_expires = 60; /* short leases, so that clients come back by themselves */
+}
+
 static void nat_help(roam_testserver_config *c)
 {
     c->proxy.nat_help = true;
@@ -244,7 +276,7 @@ const sim_profile sim_server_profiles[] = {
      .excuses = EXCUSE_REFUSES | EXCUSE_SLOW},
     {.name = "restarts",
      .words = "forgets bindings, nonces and transactions now and then",
-     .server = no_switch,
+     .server = restarts,
      .excuses = EXCUSE_SLOW,
      .deeds = DEED_RESTARTS},
     {.name = "server-repeats", .words = "sends each of its messages twice", .server = server_repeats},

@@ -44,6 +44,7 @@ roam_leg *leg_new(roam_peer *peer)
     timer_init(&leg->answer_timer, answer_due, "answer");
     timer_init(&leg->retry_timer, leg_retry_due, "retry");
     leg->epoch = peer->epoch;
+    timer_init(&leg->session.timer, leg_timer_due, "session timer");
     timer_init(&leg->reinvite_timer, reinvite_due, "re-INVITE is answered");
     timer_init(&leg->reliable.timer, leg_reliable_due, "reliable provisional without PRACK");
     list_push(&peer->legs, &leg->node);
@@ -65,6 +66,8 @@ void leg_free(roam_leg *leg)
     if (leg->reinvite)
         server_txn_attach(leg->reinvite, NULL, NULL);
     env_cancel(&peer->env, &leg->reinvite_timer);
+    leg_timer_stop(leg);
+    leg_refer_stop(leg);
     accept_stop(&leg->accept);
     ack_free(&leg->ack, &peer->env.mem);
     env_cancel(&peer->env, &leg->answer_timer);
@@ -153,6 +156,13 @@ void leg_incoming(roam_peer *peer, roam_server_txn *txn, const roam_message *inv
     server_txn_attach(txn, server_event, leg);
     leg_take_allow(leg, invite);
     leg->takes_199 = message_has_token(invite, HEADER_SUPPORTED, SPAN("199"));
+    if (leg_timer_too_short(leg, invite)) {
+        server_txn_attach(txn, NULL, NULL);
+        leg->invite_server = NULL;
+        leg_timer_refuse(leg, txn);
+        leg_free(leg);
+        return;
+    }
     if (leg_replace(leg, invite))
         return;
     peer_event(peer, PEER_CALL_INCOMING, leg, 0, "");
@@ -183,6 +193,8 @@ void leg_request(roam_leg *leg, roam_server_txn *txn, const roam_message *reques
     case METHOD_INVITE: their_reinvite(leg, txn, request); break;
     case METHOD_UPDATE: their_update(leg, txn, request); break;
     case METHOD_PRACK: leg_prack(leg, txn, request); break;
+    case METHOD_REFER: leg_refer_in(leg, txn, request); break;
+    case METHOD_NOTIFY: leg_notify(leg, txn, request); break;
     case METHOD_OPTIONS:
     case METHOD_INFO:
         response_begin(txn, &r, 200, (roam_span){0}, (roam_span){0});
@@ -316,6 +328,8 @@ void leg_end(roam_leg *leg, unsigned status, const char *why)
     accept_stop(&leg->accept);
     leg_reliable_stop(leg);
     leg_early_over(leg, NULL);
+    leg_timer_stop(leg);
+    leg_refer_stop(leg);
     reinvite_drop(leg, 487); /* RFC 3261 15.1.2 */
     if (leg->invite_server) {
         server_txn_attach(leg->invite_server, NULL, NULL);
@@ -493,6 +507,11 @@ static bool respond_2xx(roam_leg *leg, roam_server_txn *txn, const roam_message 
         leg->remote_hold = was_held; /* all stays as it was */
         status = 488;
     }
+    if (!status && !first && leg_timer_too_short(leg, request)) {
+        leg->remote_hold = was_held;
+        leg_timer_refuse(leg, txn);
+        return false;
+    }
     if (status) {
         (void)server_txn_respond(txn, status, (roam_span){0});
         return false;
@@ -501,6 +520,8 @@ static bool respond_2xx(roam_leg *leg, roam_server_txn *txn, const roam_message 
     write_headers_copied(&r.w, request, HEADER_RECORD_ROUTE);
     peer_write_contact(peer, &r.w);
     peer_write_allow(peer, &r.w);
+    if (first || leg->state == LEG_CONFIRMED)
+        leg_timer_write_response(leg, &r.w, request);
     write_body(&r.w, with_sdp ? LEG_SDP_TYPE : (roam_span){0}, writer_span(&sdp));
     if (response_send(&r) != ROAM_OK) {
         (void)server_txn_respond(txn, 500, (roam_span){0});

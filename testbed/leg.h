@@ -45,6 +45,24 @@ typedef struct roam_early {
     bool settled;           /* offer and answer were exchanged reliably */
 } roam_early;
 
+/* RFC 4028. */
+typedef struct roam_session_timer {
+    roam_timer timer;
+    uint32_t seconds; /* 0: the session has no timer */
+    bool ours;        /* we refresh */
+    uint32_t min_se;  /* that a 422 asked for */
+    uint64_t refreshes;
+} roam_session_timer;
+
+/* A REFER that we carry out (RFC 3515). */
+typedef struct roam_referral {
+    bool busy;
+    uint32_t call; /* the leg that we made for it; 0: none */
+    unsigned status, told;
+    unsigned challenges;
+    roam_client_txn *notify; /* under way */
+} roam_referral;
+
 typedef struct roam_fork {
     roam_dialog dialog;
     roam_early early;
@@ -71,6 +89,13 @@ typedef struct roam_leg {
     roam_client_txn *invite;   /* our INVITE or re-INVITE, no final response yet */
     roam_client_txn *accepted; /* the last one that got a 2xx: it may get it again */
     roam_client_txn *update;
+    roam_session_timer session;
+    roam_client_txn *refer; /* ours, under way */
+    char *refer_to;         /* of ours, until its last NOTIFY; NULL: none */
+    unsigned refer_status;  /* that its NOTIFY told last, or of its refusal */
+    unsigned refer_challenges;
+    roam_referral referral; /* theirs */
+    uint32_t referred_by;   /* the leg whose REFER made this one; 0: none */
     roam_client_txn *bye;
     roam_server_txn *invite_server; /* their first INVITE, not answered yet */
     uint32_t invite_cseq;           /* of that one */

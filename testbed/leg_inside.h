@@ -1,5 +1,5 @@
 /* What the files of a leg share: leg.c (their requests), leg_out.c (ours), leg_ring.c and leg_early.c (before the
- * answer, as callee and as caller), leg_replaces.c. */
+ * answer, as callee and as caller), leg_replaces.c, leg_timer.c, leg_refer.c. */
 #ifndef ROAM_TESTBED_LEG_INSIDE_H
 #define ROAM_TESTBED_LEG_INSIDE_H
 
@@ -50,5 +50,22 @@ int leg_send_update(roam_leg *leg, bool with_offer);
 int leg_send_bye(roam_leg *leg);
 roam_flow *leg_flow(roam_leg *leg, const roam_dialog *dialog); /* a reference, or NULL */
 void leg_retry_due(roam_timer *timer);
+
+/* leg_timer.c (RFC 4028) */
+void leg_timer_write_request(roam_leg *leg, roam_writer *w); /* INVITE, UPDATE */
+bool leg_timer_too_short(const roam_leg *leg, const roam_message *request);
+void leg_timer_refuse(const roam_leg *leg, roam_server_txn *txn); /* 422 */
+void leg_timer_write_response(roam_leg *leg, roam_writer *w, const roam_message *request); /* and starts it */
+void leg_timer_take_response(roam_leg *leg, const roam_message *response);                 /* 2xx to ours */
+bool leg_timer_raise(roam_leg *leg, const roam_message *response); /* a 422: true when it is worth another try */
+void leg_timer_stop(roam_leg *leg);
+void leg_timer_due(roam_timer *timer);
+
+/* leg_refer.c (RFC 3515) */
+void leg_refer_in(roam_leg *leg, roam_server_txn *txn, const roam_message *request);
+void leg_refer_progress(roam_leg *called, unsigned status); /* of a call that a REFER made */
+int leg_refer(roam_leg *leg, roam_span uri, const roam_dialog *replaced /* NULL: blind */);
+void leg_refer_stop(roam_leg *leg); /* both roles */
+void leg_notify(roam_leg *leg, roam_server_txn *txn, const roam_message *request);
 
 #endif

@@ -29,6 +29,7 @@ int leg_send_invite(roam_leg *leg)
         return ROAM_EOFFLINE;
     dialog_request_begin(&leg->dialog, &peer->sip, &r, flow, METHOD_INVITE, 0);
     common_headers(leg, &r, METHOD_INVITE);
+    leg_timer_write_request(leg, &r.w);
     if (first && peer->config.rel == PEER_REL_REQUIRED)
         write_header(&r.w, HEADER_REQUIRE, SPAN("100rel"));
     if (first && leg->replaces) {
@@ -60,6 +61,8 @@ int leg_send_update(roam_leg *leg, bool with_offer)
         return ROAM_EOFFLINE;
     dialog_request_begin(&leg->dialog, &peer->sip, &r, flow, METHOD_UPDATE, 0);
     common_headers(leg, &r, METHOD_UPDATE);
+    if (leg->state == LEG_CONFIRMED)
+        leg_timer_write_request(leg, &r.w);
     write_body(&r.w, with_offer ? LEG_SDP_TYPE : (roam_span){0}, writer_span(&sdp));
     leg->update = request_send(&r, update_event, leg);
     flow_unref(flow);
@@ -189,6 +192,7 @@ static void invite_accepted(roam_leg *leg, roam_client_txn *txn, const roam_mess
     }
     if (!settled)
         leg->local_hold = leg->wanted_hold;
+    leg_timer_take_response(leg, response);
     peer_event(peer, first ? PEER_CALL_CONFIRMED : PEER_CALL_CHANGED, leg, response->status, "");
 }
 
@@ -201,7 +205,10 @@ static void invite_refused(roam_leg *leg, unsigned status, const roam_message *r
     leg->invite = NULL;
     if (first)
         leg_early_over(leg, NULL);
-    if (response && (status == 401 || status == 407) && leg->state != LEG_CANCELLING &&
+    bool wanted = leg->state == LEG_CALLING || leg->state == LEG_CONFIRMED;
+    if (wanted && response && status == 422 && leg_timer_raise(leg, response) && leg_send_invite(leg) == ROAM_OK)
+        return;
+    if (wanted && response && (status == 401 || status == 407) &&
         leg->challenges++ < MAX_ANSWERED_CHALLENGES && peer_learn_challenge(leg->peer, response) &&
         leg_send_invite(leg) == ROAM_OK)
         return;
@@ -259,6 +266,8 @@ static void update_event(void *user, roam_client_txn *txn, roam_client_event eve
     if (status < 300) {
         leg->challenges = 0;
         (void)dialog_target_refresh(&leg->dialog, message);
+        if (!early)
+            leg_timer_take_response(leg, message);
         if (offered && leg_take_answer(leg, message))
             leg->local_hold = leg->wanted_hold;
         peer_event(leg->peer, PEER_CALL_CHANGED, leg, status, "");
@@ -268,6 +277,8 @@ static void update_event(void *user, roam_client_txn *txn, roam_client_event eve
     }
     if ((status == 401 || status == 407) && leg->challenges++ < MAX_ANSWERED_CHALLENGES &&
         peer_learn_challenge(leg->peer, message) && leg_send_update(leg, offered) == ROAM_OK)
+        return;
+    if (status == 422 && leg_timer_raise(leg, message) && leg_send_update(leg, offered) == ROAM_OK)
         return;
     if (early) { /* the INVITE decides */
         peer_event(leg->peer, PEER_CALL_REFUSED, leg, status, "");

@@ -15,7 +15,8 @@ static bool has_to_tag(const roam_message *m);
 const char *peer_event_text(roam_peer_event_type type)
 {
     static const char *const text[] = {"registered",     "register-failed", "call-incoming", "call-ringing",
-                                       "call-confirmed", "call-changed",    "call-refused",  "call-ended"};
+                                       "call-confirmed", "call-changed",    "call-refused",  "call-ended",
+                                       "refer-progress"};
     return text[type];
 }
 
@@ -188,6 +189,23 @@ int peer_refresh(roam_peer *peer, roam_time now, uint32_t call, bool by_update, 
     LEG_COMMAND(leg_change(leg, leg->local_hold, by_update, with_offer || !by_update));
 }
 
+static int refer(roam_leg *leg, const char *uri, uint32_t other_id)
+{
+    const roam_leg *other = other_id ? find_leg(leg->peer, other_id) : NULL;
+    if (other_id && (!other || other == leg))
+        return ROAM_ENOTFOUND;
+    if (other && (other->state != LEG_CONFIRMED || !other->dialog.remote_tag))
+        return ROAM_ESTATE;
+    if (!uri && !other)
+        return ROAM_EINVAL;
+    return leg_refer(leg, span_of(uri ? uri : other->dialog.remote_target), other ? &other->dialog : NULL);
+}
+
+int peer_refer(roam_peer *peer, roam_time now, uint32_t call, const char *uri, uint32_t other)
+{
+    LEG_COMMAND(refer(leg, uri, other));
+}
+
 static int hangup(roam_leg *leg)
 {
     int err = leg_hangup(leg);
@@ -214,8 +232,16 @@ const roam_leg *peer_leg(const roam_peer *peer, uint32_t call)
 
 /* ---- for the legs ---- */
 
-void peer_event(roam_peer *peer, roam_peer_event_type type, const roam_leg *leg, unsigned status, const char *why)
+void peer_event(roam_peer *peer, roam_peer_event_type type, roam_leg *leg, unsigned status, const char *why)
 {
+    if (leg && leg->referred_by) {
+        if (type == PEER_CALL_RINGING)
+            leg_refer_progress(leg, status);
+        else if (type == PEER_CALL_CONFIRMED)
+            leg_refer_progress(leg, 200);
+        else if (type == PEER_CALL_ENDED)
+            leg_refer_progress(leg, status >= 300 ? status : 487);
+    }
     roam_peer_event event = {type, leg ? leg->id : 0, status, why ? why : ""};
     if (peer->host.event)
         peer->host.event(peer->host.user, &event);
@@ -249,6 +275,8 @@ void peer_write_allow(const roam_peer *peer, roam_writer *w)
         write_lit(w, ", UPDATE");
     if (c->rel != PEER_REL_NONE)
         write_lit(w, ", PRACK");
+    if (!c->no_refer)
+        write_lit(w, ", REFER, NOTIFY");
     write_lit(w, "\r\n");
     write_header_name(w, HEADER_SUPPORTED);
     write_lit(w, "199");
@@ -256,12 +284,15 @@ void peer_write_allow(const roam_peer *peer, roam_writer *w)
         write_lit(w, ", replaces");
     if (c->rel != PEER_REL_NONE)
         write_lit(w, ", 100rel");
+    if (c->session_expires)
+        write_lit(w, ", timer");
     write_lit(w, "\r\n");
 }
 
 static bool supports(const roam_peer *peer, roam_span option)
 {
-    return (span_ieq(option, SPAN("100rel")) && peer->config.rel != PEER_REL_NONE) ||
+    return (span_ieq(option, SPAN("timer")) && peer->config.session_expires) ||
+           (span_ieq(option, SPAN("100rel")) && peer->config.rel != PEER_REL_NONE) ||
            (span_ieq(option, SPAN("replaces")) && !peer->config.no_replaces) || span_ieq(option, SPAN("199"));
 }
 
@@ -386,7 +417,9 @@ static void peer_request(void *user, roam_server_txn *txn, const roam_message *r
     case METHOD_BYE:
     case METHOD_UPDATE:
     case METHOD_PRACK:
+    case METHOD_NOTIFY:
     case METHOD_INFO: (void)server_txn_respond(txn, 481, (roam_span){0}); break;
+    case METHOD_REFER: (void)server_txn_respond(txn, peer->config.no_refer ? 501 : 403, (roam_span){0}); break;
     default: (void)server_txn_respond(txn, 501, (roam_span){0}); break;
     }
 }

@@ -1,7 +1,7 @@
 /* A far end to call, or to be called by: a small user agent whose manners are configured. It does what it is told and
  * writes down what came. One UDP socket for SIP, a socket of the host for the RTP of each call. No I/O of its own.
  *
- * It does not do: session timers, REFER, a move of its own. */
+ * It does not do: REFER outside of a call, subscriptions, TCP and TLS. */
 #ifndef ROAM_TESTBED_PEER_H
 #define ROAM_TESTBED_PEER_H
 
@@ -28,6 +28,9 @@ typedef enum roam_peer_overlap {
     PEER_OVERLAP_491
 } roam_peer_overlap;
 
+/* Whom a peer with session timers proposes as refresher. */
+typedef enum roam_peer_refresher { PEER_REFRESHER_ANY, PEER_REFRESHER_ME, PEER_REFRESHER_THEM } roam_peer_refresher;
+
 typedef enum roam_peer_event_type {
     PEER_REGISTERED,
     PEER_REGISTER_FAILED, /* status */
@@ -36,7 +39,8 @@ typedef enum roam_peer_event_type {
     PEER_CALL_CONFIRMED,
     PEER_CALL_CHANGED, /* a re-INVITE or UPDATE was answered 2xx, in either direction */
     PEER_CALL_REFUSED, /* one of ours was not: status */
-    PEER_CALL_ENDED    /* why; status where there is one */
+    PEER_CALL_ENDED,   /* why; status where there is one */
+    PEER_REFER_PROGRESS /* of a REFER of ours: status; why is "over" or "refused" at its end */
 } roam_peer_event_type;
 const char *peer_event_text(roam_peer_event_type type);
 
@@ -78,6 +82,11 @@ typedef struct roam_peer_config {
     bool early_media;    /* as callee: 183 with an answer and sound in place of the 180 */
     bool sends_199;      /* as callee: before it refuses what rang (RFC 6228) */
     bool delayed_offer;  /* as caller: the first INVITE has no SDP, the answer goes in the ACK or PRACK */
+    bool no_refer;        /* REFER is not in Allow and is answered 405 */
+    uint32_t session_expires; /* seconds asked for; 0: no session timers */
+    uint32_t min_se;          /* 0: 90. Shorter: 422 */
+    roam_peer_refresher refresher;
+    bool refresh_by_update; /* where the other side allows it */
     roam_peer_overlap overlap;
     roam_time reinvite_after; /* a re-INVITE is answered so much later */
     bool refuses_new_media;   /* 488 to an offer that changes the address of the audio */
@@ -138,6 +147,9 @@ int peer_hold(roam_peer *peer, roam_time now, uint32_t call, bool hold, bool by_
 int peer_refresh(roam_peer *peer, roam_time now, uint32_t call, bool by_update,
                  bool with_offer); /* nothing changes but the target; a re-INVITE always offers. Before the answer by
                                     * UPDATE only (RFC 3311 5.1) */
+/* Sends the other side to `uri` (blind transfer), or with `other` != 0 into that other call of ours, in whose place it
+ * shall come (attended; `uri` NULL: its remote target). This call ends when that worked. */
+int peer_refer(roam_peer *peer, roam_time now, uint32_t call, const char *uri, uint32_t other);
 int peer_hangup(roam_peer *peer, roam_time now, uint32_t call); /* BYE, CANCEL or 486, as the state wants it */
 void peer_set_answer(roam_peer *peer, roam_peer_answer answer, roam_time after,
                      unsigned reject_status); /* for calls to come */
@@ -146,7 +158,7 @@ void peer_set_answer(roam_peer *peer, roam_peer_answer answer, roam_time after,
 const roam_leg *peer_leg(const roam_peer *peer, uint32_t call);
 
 /* ---- for leg.c ---- */
-void peer_event(roam_peer *peer, roam_peer_event_type type, const roam_leg *leg, unsigned status, const char *why);
+void peer_event(roam_peer *peer, roam_peer_event_type type, roam_leg *leg, unsigned status, const char *why);
 /* "<sip:user@domain>" and "<sip:user@host:port>". */
 void peer_write_aor(const roam_peer *peer, roam_writer *w);
 void peer_write_contact(const roam_peer *peer, roam_writer *w);

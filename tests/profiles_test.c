@@ -423,6 +423,113 @@ static void refused_media(void **state)
     assert_true(world_free(w));
 }
 
+static void session_timers(void **state)
+{
+    /* RFC 4028 between two peers: 90 s, the caller or the callee proposes, either refreshes, by re-INVITE or by UPDATE
+     * without an offer: every 45 s. After ten minutes the call stands. When the refresher is gone the other one ends the
+     * call 30 s before the end of the interval. A peer without timers lives with one that has them. */
+    (void)state;
+    for (int me = 0; me < 2; me++) {
+        for (int update = 0; update < 2; update++) {
+            for (int other = 0; other < 2; other++) {
+                roam_peer_config a = {.session_expires = 90,
+                                      .refresher = me ? PEER_REFRESHER_ME : PEER_REFRESHER_THEM,
+                                      .refresh_by_update = update};
+                roam_peer_config b = {.session_expires = other ? 1800 : 0, .refresh_by_update = update};
+                world *w = two_users(NULL, &perfect, &a, &b, true);
+                uint32_t id = call(w, 0, "sip:bob@example.com");
+                world_run(w, ROAM_SECONDS(601));
+                const roam_leg *la = leg_of(w, 0, id), *lb = leg_of(w, 1, 1);
+                assert_int_equal(la->state, LEG_CONFIRMED);
+                assert_int_equal(la->session.seconds, other ? 90 : 0);
+                if (other) {
+                    const roam_leg *refresher = me ? la : lb;
+                    assert_int_equal(refresher->session.refreshes, 13);
+                    assert_int_equal((me ? lb : la)->session.refreshes, 0);
+                    assert_int_equal(update ? (me ? lb : la)->updates : (me ? lb : la)->reinvites, 13);
+                    assert_true(la->session.ours == (me == 1) && lb->session.ours == (me == 0));
+                    /* The refresher is gone. */
+                    w->peers[me ? 0 : 1].present = false;
+                    roam_time gone = w->now;
+                    const roam_leg *left = me ? lb : la;
+                    while (left->state == LEG_CONFIRMED && w->now < gone + ROAM_SECONDS(200))
+                        world_run(w, ROAM_SECONDS(1));
+                    assert_in_range(w->now - gone, ROAM_SECONDS(15), ROAM_SECONDS(61));
+                    assert_string_equal(left->end_why, "session expired");
+                    w->peers[me ? 0 : 1].present = true;
+                    assert_true(world_free(w));
+                    continue;
+                }
+                ends_well(w, id);
+            }
+        }
+    }
+}
+
+static void session_interval_too_small(void **state)
+{
+    /* 422 with Min-SE: the caller asks again with it, and that is what counts. */
+    (void)state;
+    world *w = two_users(NULL, &perfect, &(roam_peer_config){.session_expires = 90},
+                         &(roam_peer_config){.session_expires = 1800, .min_se = 300}, true);
+    uint32_t id = call(w, 0, "sip:bob@example.com");
+    world_run(w, ROAM_SECONDS(2));
+    assert_int_equal(leg_of(w, 0, id)->state, LEG_CONFIRMED);
+    assert_int_equal(leg_of(w, 0, id)->session.seconds, 300);
+    assert_int_equal(leg_of(w, 1, 2)->session.seconds, 300); /* the first was refused */
+    ends_well(w, id);
+}
+
+static void transfers(void **state)
+{
+    /* Alice talks to bob and sends him to carol: blind, or into her own call with carol. Bob calls, tells how it goes,
+     * alice's calls end; bob and carol hear each other. A target that refuses is told, and the call goes on. A peer
+     * without REFER answers 405. */
+    (void)state;
+    enum { BLIND, ATTENDED, REFUSED, WITHOUT };
+    for (int how = BLIND; how <= WITHOUT; how++) {
+        world *w = two_users(NULL, &perfect, NULL, &(roam_peer_config){.no_refer = how == WITHOUT}, true);
+        assert_int_equal(testserver_add_user(&w->server, "carol", "secret"), ROAM_OK);
+        world_add_peer(w, 2, "carol", "secret",
+                       &(roam_peer_config){.answer = how == REFUSED ? PEER_REJECTS : PEER_ANSWERS,
+                                           .answer_after = ROAM_MS(300)});
+        assert_int_equal(peer_register(&w->peers[2].peer, w->now), ROAM_OK);
+        uint32_t id = call(w, 0, "sip:bob@example.com"), consult = 0;
+        world_run(w, ROAM_SECONDS(1));
+        if (how == ATTENDED) {
+            assert_int_equal(peer_hold(&w->peers[0].peer, w->now, id, true, false), ROAM_OK);
+            world_run(w, ROAM_SECONDS(1));
+            consult = call(w, 0, "sip:carol@example.com");
+            world_run(w, ROAM_SECONDS(1));
+        }
+        assert_int_equal(peer_refer(&w->peers[0].peer, w->now, id, consult ? NULL : "sip:carol@example.com", consult),
+                         ROAM_OK);
+        assert_int_equal(peer_refer(&w->peers[0].peer, w->now, id, "sip:x@example.com", 0), ROAM_EBUSY);
+        world_run(w, ROAM_SECONDS(3));
+        const roam_leg *a = leg_of(w, 0, id);
+        bool went = how == BLIND || how == ATTENDED;
+        assert_int_equal(a->refer_status, went ? 200 : how == REFUSED ? 486 : 405);
+        assert_null(a->refer_to);
+        assert_int_equal(a->state, went ? LEG_ENDED : LEG_CONFIRMED);
+        if (went) {
+            assert_string_equal(a->end_why, "transferred");
+            assert_true(world_count(&w->peers[0], PEER_REFER_PROGRESS) >= 2);
+            const roam_leg *b = leg_of(w, 1, 2), *c = leg_of(w, 2, how == ATTENDED ? 2 : 1);
+            assert_int_equal(b->state, LEG_CONFIRMED);
+            assert_int_equal(c->state, LEG_CONFIRMED);
+            assert_string_equal(b->dialog.call_id, c->dialog.call_id);
+            assert_true(b->audio.received > 50 && c->audio.received > 50);
+            assert_int_equal(leg_of(w, 1, 1)->state, LEG_ENDED);
+            if (consult) {
+                assert_int_equal(leg_of(w, 0, consult)->state, LEG_ENDED);
+                assert_string_equal(leg_of(w, 2, 1)->end_why, "replaced");
+            }
+        }
+        assert_false(leg_of(w, 1, 1)->referral.busy);
+        assert_true(world_free(w));
+    }
+}
+
 /* ---- servers ---- */
 
 static void one_time_nonces(void **state)
@@ -754,6 +861,9 @@ int main(void)
         cmocka_unit_test(overlapping_changes),
         cmocka_unit_test(slow_reinvites),
         cmocka_unit_test(refused_media),
+        cmocka_unit_test(session_timers),
+        cmocka_unit_test(session_interval_too_small),
+        cmocka_unit_test(transfers),
         cmocka_unit_test(one_time_nonces),
         cmocka_unit_test(the_wrong_contact_goes),
         cmocka_unit_test(proxy_tells_dead_forks),
