@@ -837,6 +837,9 @@ static void every_profile_calls(void **state)
             world_run(w, ROAM_SECONDS(12));
             assert_true(a->remote_hold);
             assert_int_equal(peer_hangup(&w->peers[0].peer, w->now, id), ROAM_OK);
+            world_run(w, ROAM_SECONDS(5));
+            for (int i = 0; i < 2; i++)
+                (void)peer_unregister(&w->peers[i].peer, w->now);
             world_run(w, ROAM_SECONDS(60));
             assert_int_equal(a->state, LEG_ENDED);
             assert_int_equal(b->state, LEG_ENDED);
