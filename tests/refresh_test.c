@@ -35,10 +35,23 @@ static bool has_sdp(const seen *e)
     return strstr(e->text, "\r\n\r\nv=0") != NULL;
 }
 
+static void assert_media_on(scene *s, roam_call_id id, const char *ip)
+{
+    roam_call_info info = call_of(s->agent, id);
+    roam_ip expected = sim_ip(ip);
+    assert_true(roam_ip_equal(&info.media_local.ip, &expected));
+}
+
+/* The hand's tag is smaller, or greater, than any of the agent's. */
+enum { SMALL = 1, GREAT };
+static int hand_tag;
+
 /* A call to the hand, answered with these headers. */
 static roam_call_id called_with(hand *h, scene *s, const char *headers)
 {
     hand_begin(h, s);
+    if (hand_tag)
+        snprintf(h->own_tag, sizeof h->own_tag, hand_tag == SMALL ? "!hand" : "~hand");
     roam_call_id id = call_to(s->agent, s->account, "sip:hand@" HAND);
     world_run(&s->world, ROAM_MS(200));
     hand_learn(h, hand_asked(h, "INVITE"), true);
@@ -298,6 +311,171 @@ static void test_timer_held_offline(void **state)
         }
 }
 
+/* ---- both ends move (B11) ---- */
+
+#define ROUTED "Record-Route: <sip:" HAND ";lr>\r\nSupported: replaces\r\n" ALLOW
+
+/* We move, and the peer is silent: it has moved as well, says the hand. After 2 s (3 s with the smaller tag) an INVITE with Replaces goes to its URI. A 491 and a 480 are asked again, a challenge is answered at once.
+ * The 200 is acknowledged in the new dialog, which the call goes on in: media on the new leg, hold in it, one call for the user, no BYE. */
+static void test_rescue(void **state)
+{
+    (void)state;
+    for (int variant = 0; variant < 8; variant++) {
+        scene *s = hand_scene();
+        hand h;
+        hand_tag = variant < 4 ? SMALL : GREAT;
+        roam_call_id id = called_with(&h, s, ROUTED);
+        hand_tag = 0;
+        set_addrs(s, scene_cell);
+        roam_time t0 = s->world.now;
+        world_run(&s->world, ROAM_MS(1900));
+        const seen *refresh = hand_asked(&h, "INVITE");
+        assert_null(strstr(refresh->text, "Replaces: "));
+        bool greater = strcmp(h.agent_tag, h.own_tag) > 0;
+        assert_int_equal(greater, variant < 4);
+        if (variant == 3) { /* a hop says that nobody is there: no use in waiting */
+            hand_answer(&h, refresh, 480, "", "");
+            world_run(&s->world, ROAM_MS(150));
+        } else {
+            world_run(&s->world, greater ? ROAM_MS(300) : ROAM_MS(1300));
+        }
+        const seen invite = *hand_asked(&h, "INVITE");
+        char replaces[512];
+        snprintf(replaces, sizeof replaces, "%s;to-tag=%s;from-tag=%s", h.call_id, h.own_tag, h.agent_tag);
+        assert_string_equal(header(&invite, "Replaces"), replaces);
+        assert_string_equal(header(&invite, "Require"), "replaces");
+        assert_non_null(strstr(invite.text, "c=IN IP4 " CELL));
+        assert_true(s->world.now - t0 < ROAM_MS(3500));
+        static const unsigned refusals[] = {0, 491, 401, 0, 0, 480, 401, 404};
+        seen last = invite;
+        if (refusals[variant]) {
+            hand_answer_tagged(&h, &invite, refusals[variant], "no", "WWW-Authenticate: Digest realm=\"h\", nonce=\"n1\", qop=\"auth\"\r\n", "");
+            world_run(&s->world, variant % 4 == 2 ? ROAM_MS(110) : ROAM_MS(1200));
+            last = *hand_asked(&h, "INVITE");
+            assert_string_not_equal(last.text, invite.text);
+            assert_string_equal(header(&last, "Replaces"), replaces);
+            assert_int_equal(strstr(last.text, "Authorization: Digest") != NULL, variant % 4 == 2);
+        }
+        hand_answer_tagged(&h, &last, 200, "anew", ALLOW "Supported: replaces\r\n", HAND_SDP);
+        world_run(&s->world, ROAM_MS(200));
+        const seen *ack = hand_asked(&h, "ACK");
+        assert_non_null(strstr(ack->text, ";tag=anew"));
+        assert_int_equal(calls_of(s->agent), 1);
+        assert_int_equal(call_of(s->agent, id).state, ROAM_CALL_CONFIRMED);
+        assert_int_equal(call_of(s->agent, id).link, ROAM_LINK_OK);
+        assert_non_null(world_progress(s->agent, ROAM_IP_CHANGE_RECOVERED, id));
+        assert_media_on(s, id, CELL);
+        uint64_t sent = call_of(s->agent, id).media.packets_sent;
+        world_run(&s->world, ROAM_SECONDS(1));
+        assert_in_range(call_of(s->agent, id).media.packets_sent - sent, 45, 55);
+        hand_answer_tagged(&h, &last, 200, "anew", ALLOW, HAND_SDP); /* again: our ACK was lost */
+        size_t acks = 0;
+        world_run(&s->world, ROAM_MS(200));
+        for (size_t i = 0; i < s->nlog; i++)
+            acks += scene_is_request(s->log[i].text, strlen(s->log[i].text), "ACK") && strstr(s->log[i].text, ";tag=anew");
+        assert_int_equal(acks, 2);
+        assert_int_equal(roam_call_hold(s->agent->ua, id), 0);
+        world_flush(s->agent);
+        world_run(&s->world, ROAM_MS(200));
+        assert_non_null(strstr(hand_asked(&h, "INVITE")->text, ";tag=anew"));
+        assert_int_equal(count_asked(&h, "BYE"), 0);
+        scene_free(s);
+    }
+}
+
+/* Where it is not to be tried: a peer that does not say Supported: replaces; a dialog without proxies; one that answered, be it with 491. And what ends it: 420 (never again), 603 (the call is over there), a late answer to the refresh. */
+static void test_rescue_not(void **state)
+{
+    (void)state;
+    static const char *const headers[] = {"Record-Route: <sip:" HAND ";lr>\r\n" ALLOW, "Supported: replaces\r\n" ALLOW, ROUTED};
+    for (size_t i = 0; i < 3; i++) {
+        scene *s = hand_scene();
+        hand h;
+        roam_call_id id = called_with(&h, s, headers[i]);
+        size_t before = count_asked(&h, "INVITE");
+        set_addrs(s, scene_cell);
+        world_run(&s->world, ROAM_MS(500));
+        if (i == 2)
+            hand_answer(&h, hand_asked(&h, "INVITE"), 183, "", "");
+        world_run(&s->world, ROAM_SECONDS(8));
+        assert_int_equal(count_asked(&h, "INVITE"), before + 1);
+        assert_int_equal(call_of(s->agent, id).state, ROAM_CALL_CONFIRMED);
+        scene_free(s);
+    }
+    static const unsigned ends[] = {420, 603, 200};
+    for (size_t i = 0; i < 3; i++) {
+        scene *s = hand_scene();
+        hand h;
+        roam_call_id id = called_with(&h, s, ROUTED);
+        set_addrs(s, scene_cell);
+        world_run(&s->world, ROAM_MS(200));
+        const seen refresh = *hand_asked(&h, "INVITE");
+        world_run(&s->world, ROAM_MS(3200));
+        const seen asked = *hand_asked(&h, "INVITE");
+        assert_non_null(strstr(asked.text, "Replaces: "));
+        size_t n = count_asked(&h, "INVITE");
+        if (i == 2)
+            hand_answer(&h, &refresh, 200, ALLOW, HAND_SDP);
+        else
+            hand_answer_tagged(&h, &asked, ends[i], "no", "", "");
+        world_run(&s->world, ROAM_SECONDS(10));
+        assert_int_equal(count_asked(&h, "INVITE"), n);
+        assert_int_equal(calls_of(s->agent), i != 1);
+        if (i == 2) { /* the one that is out may still be taken: then it counts */
+            assert_int_equal(call_of(s->agent, id).link, ROAM_LINK_OK);
+            hand_answer_tagged(&h, &asked, 200, "anew", ALLOW, HAND_SDP);
+            world_run(&s->world, ROAM_MS(200));
+            assert_non_null(strstr(hand_asked(&h, "ACK")->text, ";tag=anew"));
+            assert_int_equal(count_asked(&h, "BYE"), 0);
+            assert_int_equal(call_of(s->agent, id).state, ROAM_CALL_CONFIRMED);
+        }
+        scene_free(s);
+    }
+}
+
+/* The peer moved while our re-INVITE is on its way to where it was: its own re-INVITE comes, with another Contact. The tags decide: ours is given up and theirs answered at once; or theirs gets 491, and ours goes
+ * to the new Contact at once. A re-INVITE from where it always was is plain glare. */
+static void test_peer_moved_too(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        scene *s = hand_scene();
+        hand h;
+        hand_tag = i == 0 ? SMALL : GREAT;
+        roam_call_id id = called_with(&h, s, ALLOW);
+        hand_tag = 0;
+        set_addrs(s, scene_cell);
+        world_run(&s->world, ROAM_MS(100));
+        size_t before = count_asked(&h, "INVITE");
+        hand_learn(&h, hand_asked(&h, "INVITE"), true);
+        char text[4096];
+        snprintf(text, sizeof text,
+                 "INVITE %s SIP/2.0\r\nVia: SIP/2.0/UDP " HAND ":5060;branch=z9hG4bKmoved%d;rport\r\nMax-Forwards: 70\r\nFrom: <sip:hand@" HAND ">;tag=%s\r\n"
+                 "To: <sip:alice@example.com>;tag=%s\r\nCall-ID: %s\r\nCSeq: 700 INVITE\r\nContact: <sip:moved@" HAND ":5060>\r\nContent-Type: application/sdp\r\nContent-Length: %zu\r\n\r\n%s",
+                 h.target, i, h.own_tag, h.agent_tag, h.call_id, strlen(HAND_SDP), HAND_SDP);
+        roam_addr from = sim_addr(HAND ":5060"), to = sim_addr(CELL ":5060");
+        to.port = account_of(s).local.port;
+        world_inject(&s->world, &from, &to, span_of(text));
+        world_run(&s->world, ROAM_MS(150));
+        bool greater = strcmp(h.agent_tag, h.own_tag) > 0;
+        assert_int_equal(greater, i == 0);
+        assert_int_equal(hand_status(&h, 700, "INVITE"), greater ? 491 : 200);
+        assert_int_equal(count_asked(&h, "INVITE"), before + greater);
+        if (greater) {
+            assert_true(scene_is_request(hand_asked(&h, "INVITE")->text, 4096, "INVITE") && strstr(hand_asked(&h, "INVITE")->text, "INVITE sip:moved@"));
+            hand_answer(&h, hand_asked(&h, "INVITE"), 200, ALLOW, HAND_SDP);
+        } else {
+            snprintf(h.target, sizeof h.target, "sip:alice@" CELL ":%u", to.port);
+            assert_non_null(strstr(hand_response(&h, 700, "INVITE")->text, "c=IN IP4 " CELL));
+            hand_request(&h, "ACK", 700, "", "");
+        }
+        world_run(&s->world, ROAM_MS(300));
+        assert_int_equal(call_of(s->agent, id).link, ROAM_LINK_OK);
+        assert_int_equal(call_of(s->agent, id).state, ROAM_CALL_CONFIRMED);
+        scene_free(s);
+    }
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 1)
@@ -309,6 +487,9 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_timer_expires),
         cmocka_unit_test(test_timer_refresh_fails),
         cmocka_unit_test(test_timer_held_offline),
+        cmocka_unit_test(test_rescue),
+        cmocka_unit_test(test_rescue_not),
+        cmocka_unit_test(test_peer_moved_too),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

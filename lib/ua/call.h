@@ -10,7 +10,8 @@
  * call_in.c     its answer, and the peer's requests in the dialog
  * replaces.c    an INVITE that takes the place of another dialog (RFC 3891)
  * probe.c       is the peer still there? asked in the dialog after a move
- * call_refresh.c re-INVITE and UPDATE of ours: hold, resume, a move
+ * call_refresh.c re-INVITE and UPDATE of ours: hold, resume, a move, the session timer (session_timer.c)
+ * rescue.c      both ends have moved: INVITE with Replaces to the peer's address of record
  * call_media.c  legs and the stream on them
  * call_info.c   INFO */
 #ifndef ROAM_UA_CALL_H
@@ -21,6 +22,7 @@
 #include "ua/account.h"
 #include "ua/probe.h"
 #include "ua/reliable_uas.h"
+#include "ua/rescue.h"
 #include "ua/session.h"
 #include "ua/session_timer.h"
 
@@ -160,6 +162,7 @@ struct roam_call {
     roam_probe probe;
     roam_auth_attempt attempt;
     bool peer_update;        /* the peer's Allow has UPDATE */
+    bool peer_replaces;      /* its Supported has replaces */
     const char *end_reason;
 
     /* before it is answered */
@@ -188,6 +191,7 @@ struct roam_call {
     roam_refresh_media refresh_media; /* what the peer refused of our offers */
     bool gone_doubted;       /* a 481 was asked about again after the REGISTER */
     bool refresh_heard;      /* the peer, not only a proxy, has answered the request that is out provisionally */
+    roam_rescue rescue;
     const char *bye_reason;  /* value of Reason in our BYE (RFC 3326); NULL: none */
     roam_session_timer session_timer;
     bool session_held;       /* offline or moving: nothing expires */

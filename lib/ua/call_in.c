@@ -450,6 +450,8 @@ void call_request(roam_call *call, roam_server_txn *txn, const roam_message *m)
     switch (m->method) {
     case METHOD_BYE:
         uas_respond(ua, txn, 200, "");
+        if (rescue_takes_bye(call))
+            break;
         call_end(call, call->state == ROAM_CALL_DISCONNECTING ? call->last_status : 200,
                  call->end_reason ? call->end_reason : "the peer hung up");
         break;

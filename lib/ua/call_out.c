@@ -25,6 +25,8 @@ void call_learn_peer(roam_call *call, const roam_message *m)
 {
     if (message_has(m, HEADER_ALLOW))
         call->peer_update = message_has_token(m, HEADER_ALLOW, SPAN("UPDATE"));
+    if (message_has(m, HEADER_SUPPORTED))
+        call->peer_replaces = message_has_token(m, HEADER_SUPPORTED, SPAN("replaces"));
 }
 
 /* ---- INVITE ---- */

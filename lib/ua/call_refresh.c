@@ -151,7 +151,7 @@ void call_force_refresh(roam_call *call, const char *why)
 
 /* ---- giving up what is out ---- */
 
-void call_refresh_stop(roam_call *call)
+static void stop_requests(roam_call *call)
 {
     if (call->refresh_txn)
         client_txn_abandon(call->refresh_txn);
@@ -168,6 +168,12 @@ void call_refresh_stop(roam_call *call)
         call_refresh_set_state(call, REFRESH_IDLE, "given up");
 }
 
+void call_refresh_stop(roam_call *call)
+{
+    rescue_stop(call);
+    stop_requests(call);
+}
+
 /* The peer may have taken it or not: its 2xx may wait for an ACK, and what it knows of us is uncertain. */
 static void give_up(roam_call *call)
 {
@@ -176,7 +182,7 @@ static void give_up(roam_call *call)
     if (!call->refresh_is_update)
         call->unacked_cseq = call->refresh_cseq;
     call->wish++;
-    call_refresh_stop(call);
+    stop_requests(call);
     call->refresh_attempt = (roam_auth_attempt){0};
 }
 
@@ -184,6 +190,7 @@ void call_refresh_path_lost(roam_call *call)
 {
     give_up(call);
     call_info_path_lost(call);
+    rescue_stop(call);
     if (call->bye) {
         client_txn_abandon(call->bye);
         call->bye = NULL;
@@ -327,6 +334,7 @@ static int send_refresh(roam_call *call, refresh_plan plan, roam_call_leg *leg)
     call_refresh_set_state(call, REFRESH_SENT, text[plan]);
     if (new_media && call->stream) /* the old leg, where it still works, goes on; nobody knows when the peer will have read this */
         stream_double_on(call->stream, leg->rtp_socket);
+    rescue_arm(call);
     move_sent(&call->move);
     return 0;
 }
@@ -409,6 +417,7 @@ void call_run_refresh(roam_call *call)
         call->refresh_after_registration = false;
         call_refresh_set_state(call, REFRESH_IDLE, "registered: the edge knows us now");
     }
+    rescue_run(call);
     if (call->refresh == REFRESH_REFUSED && call->hold_wanted != call->told.hold && call->refresh_failures == 0)
         call_refresh_set_state(call, REFRESH_IDLE, "another wish");
     if (call->refresh != REFRESH_IDLE)
@@ -437,6 +446,7 @@ static void on_success(roam_call *call, roam_client_txn *txn, const roam_message
     dialog_target_refresh(&call->dialog, response);
     credentials_info(&call->account->credentials, AUTH_REQUEST, response);
     call_learn_peer(call, response);
+    rescue_answered(call);
     session_timer_take_response(&call->session_timer, response);
     if (!call->refresh_is_update) {
         ack_send(&call->ack, &call->dialog, &ua->sip, call->flow ? call->flow : client_txn_flow(txn), call->refresh_cseq, SPAN(""), SPAN(""));
@@ -510,7 +520,7 @@ static refresh_meaning meaning_of(unsigned code)
         unsigned code;
         refresh_meaning meaning;
     } table[] = {{401, MEANS_CHALLENGE}, {403, MEANS_UNREGISTERED}, {404, MEANS_UNREGISTERED}, {405, MEANS_NO_UPDATE}, {407, MEANS_CHALLENGE}, {408, MEANS_LATER},
-                 {415, MEANS_MEDIA},     {422, MEANS_INTERVAL},     {430, MEANS_LATER},        {480, MEANS_LATER},     {481, MEANS_GONE},      {488, MEANS_MEDIA},
+                 {415, MEANS_MEDIA},     {422, MEANS_INTERVAL},     {430, MEANS_LATER},        {480, MEANS_LATER},     {481, MEANS_GONE},      {487, MEANS_LATER},   {488, MEANS_MEDIA},
                  {491, MEANS_GLARE},     {501, MEANS_NO_UPDATE},    {505, MEANS_NO},           {513, MEANS_NO},        {606, MEANS_MEDIA}};
     for (size_t i = 0; i < sizeof table / sizeof *table; i++)
         if (table[i].code == code)
@@ -594,6 +604,19 @@ static bool take_meaning(roam_call *call, unsigned code, const roam_message *res
     return false;
 }
 
+/* Who said it? The codes of a proxy that finds nobody at the peer's address are no answer of the peer. */
+static void tell_rescue(roam_call *call, unsigned code, const roam_message *response)
+{
+    static const unsigned nobody[] = {404, 408, 410, 430, 480, 502, 503, 504};
+    bool hop = !response;
+    for (size_t i = 0; i < sizeof nobody / sizeof *nobody; i++)
+        hop |= code == nobody[i];
+    if (!hop && code != 401 && code != 407 && code != 403)
+        rescue_answered(call);
+    else if (hop && !call->refresh_after_registration)
+        rescue_now(call);
+}
+
 static void on_failure(roam_call *call, unsigned code, const roam_message *response, const char *why)
 {
     roam_env *env = &call->ua->env;
@@ -617,6 +640,7 @@ static void on_provisional(roam_call *call, const roam_message *response)
     if (response->status == 100)
         return;
     call->refresh_heard = true;
+    rescue_answered(call);
     if (message_has(response, HEADER_RSEQ) && message_has_token(response, HEADER_REQUIRE, SPAN("100rel")))
         dialog_target_refresh(&call->dialog, response);
 }
@@ -657,6 +681,7 @@ static void on_refresh(void *user, roam_client_txn *txn, roam_client_event event
             stream_double_on(call->stream, 0);
         on_failure(call, code, event == CLIENT_RESPONSE ? response : NULL, event == CLIENT_RESPONSE ? status_text(code) : "nobody answered");
         call->refresh_has_offer = false;
+        tell_rescue(call, code, event == CLIENT_RESPONSE ? response : NULL);
     }
     call_look(call);
 }

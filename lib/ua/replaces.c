@@ -153,6 +153,12 @@ static void remember_past(roam_call *call)
     call->past_dialogs[call->npast_dialogs++] = hash_of(call->ua, &call->dialog);
 }
 
+void replaces_leave_dialog(roam_call *call)
+{
+    leave_dialog(call);
+    remember_past(call);
+}
+
 /* Would this offer do? 0, or the status to refuse it with. The running session is not touched. */
 static unsigned check_offer(roam_ua *ua, const roam_message *m)
 {
@@ -170,6 +176,10 @@ static void go_on(roam_call *call, roam_server_txn *txn, const roam_message *m)
 {
     roam_ua *ua = call->ua;
     roam_dialog d;
+    if (rescue_goes_first(call)) { /* both ends moved, and both ask: ours stands */
+        uas_respond(ua, txn, 491, "");
+        return;
+    }
     if (call_refuse_interval(call, txn, m))
         return;
     unsigned status = check_offer(ua, m);
@@ -181,10 +191,9 @@ static void go_on(roam_call *call, roam_server_txn *txn, const roam_message *m)
         return;
     }
     roam_flow *flow = call->flow ? flow_ref(call->flow) : flow_get(&ua->sip, server_txn_flow(txn)->path, &call->hop);
-    leave_dialog(call);
+    replaces_leave_dialog(call);
     send_bye(call, flow);
     flow_unref(flow);
-    remember_past(call);
     map_remove(&ua->call_dialogs, &call->dialog_node);
     dialog_free(&call->dialog);
     call->dialog = d;

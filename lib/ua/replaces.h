@@ -17,6 +17,8 @@ int replaces_parse(roam_span value, roam_replaces *out); /* ROAM_ESYNTAX */
 void replaces_invited(roam_ua *ua, roam_account *account, roam_server_txn *txn, const roam_message *invite);
 /* The call that was begun by it has sent its 200: it takes the place of the other. */
 void replaces_answered(roam_call *call);
+/* Another dialog is about to take the place of the call's: nothing is under way in it any more, and it is remembered, so that the peer may name it. */
+void replaces_leave_dialog(roam_call *call);
 /* A dialog is over: an INVITE that wants to replace it later is told so (603). */
 void replaces_remember_end(roam_call *call);
 
