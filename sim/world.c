@@ -547,20 +547,29 @@ void world_wake(sim_node *agent)
 
 void world_set_addrs(sim_node *agent, const char *const *addrs)
 {
+    roam_net_addr list[WORLD_MAX_ADDRS];
+    size_t n = 0;
+    for (; *addrs; addrs++) {
+        assert(n < WORLD_MAX_ADDRS);
+        size_t i = n++;
+        roam_ip ip = sim_ip(*addrs);
+        list[i] = (roam_net_addr){.ip = ip,
+                                    .prefix = ip.family == 4 ? 24 : 64,
+                                    .link = sim_link(&ip),
+                                    .metric = (uint32_t)(i + 1) * 100};
+    }
+    world_set_network(agent, list, n);
+}
+
+void world_set_network(sim_node *agent, const roam_net_addr *addrs, size_t n)
+{
     if (!agent->asleep) { /* what was due before the change goes first: the agent cannot know it yet */
         roam_ua_advance(agent->ua, agent->world->now);
         world_flush(agent);
     }
-    agent->naddrs = 0;
-    for (; *addrs; addrs++) {
-        assert(agent->naddrs < WORLD_MAX_ADDRS);
-        size_t i = agent->naddrs++;
-        roam_ip ip = sim_ip(*addrs);
-        agent->addrs[i] = (roam_net_addr){.ip = ip,
-                                          .prefix = ip.family == 4 ? 24 : 64,
-                                          .link = sim_link(&ip),
-                                          .metric = (uint32_t)(i + 1) * 100};
-    }
+    assert(n <= WORLD_MAX_ADDRS);
+    memcpy(agent->addrs, addrs, n * sizeof *addrs);
+    agent->naddrs = n;
     tell_network(agent);
 }
 

@@ -135,6 +135,8 @@ void world_set_addrs(sim_node *agent, const char *const *addrs);
 void world_wake(sim_node *agent);
 /* Between this node and the rest from now on, in both directions: the configuration's delay replaces the world's. NULL: as before. */
 void world_links(sim_node *node, const struct roam_link_config *config);
+/* The same with every detail: flags, links, networks. */
+void world_set_network(sim_node *agent, const roam_net_addr *addrs, size_t n);
 /* `users`: "alice:secret", NULL at the end. */
 struct roam_testserver_config;
 sim_node *world_server(sim_world *world, const char *addr, const struct roam_testserver_config *config, const char *const *users);

@@ -205,6 +205,14 @@ static void test_nowhere(void **state)
     scene_free(s);
 }
 
+/* Without keepalives: no transaction but those of the call. */
+static roam_account_config quiet_account(void)
+{
+    roam_account_config account = scene_account(NULL, NULL);
+    account.keepalive = 0;
+    return account;
+}
+
 /* Hung up at every moment of an outgoing call, in steps of half a one-way delay, by either side: CANCEL, the race of CANCEL and 200, BYE. Everything is over on both sides soon after,
  * and no transaction is left half a minute later. */
 static void test_hang_up_at_any_time(void **state)
@@ -213,7 +221,8 @@ static void test_hang_up_at_any_time(void **state)
     for (int who = 0; who < 2; who++)
         for (unsigned after = 0; after <= 700; after += 25) {
             roam_peer_config callee = answering();
-            scene *s = scene_new((scene_options){.callee = &callee});
+            roam_account_config account = quiet_account();
+            scene *s = scene_new((scene_options){.callee = &callee, .account = &account});
             roam_call_id id = call_to(s->agent, s->account, "bob");
             world_run(&s->world, ROAM_MS(after));
             if (who == 0) {
@@ -241,7 +250,8 @@ static void test_hang_up_incoming_at_any_time(void **state)
     (void)state;
     for (int who = 0; who < 2; who++)
         for (unsigned after = 100; after <= 500; after += 25) {
-            scene *s = scene_new((scene_options){0});
+            roam_account_config account = quiet_account();
+            scene *s = scene_new((scene_options){.account = &account});
             uint32_t theirs;
             assert_int_equal(peer_call(s->callee->peer, s->world.now, "sip:alice@example.com", &theirs), 0);
             world_run(&s->world, ROAM_MS(100));

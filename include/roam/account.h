@@ -31,7 +31,11 @@ typedef struct roam_ip_change_policy {
     bool hangup_calls;       /**< P5: end calls instead of repairing them; default false */
     uint32_t reinvite_flags; /**< of roam_reinvite_flags; default ROAM_REINVITE_DEFAULT. 0 with hangup_calls false: calls are left alone */
     bool use_update;         /**< P6: UPDATE where the peer's Allow has it, else re-INVITE; default false */
-    uint32_t offline_max_ms; /**< a call without any path ends after this long; default 60000 */
+    /**
+     * A call without any path ends after this long; default 60000. A path whose address is there, and which does not answer, counts where RTP of the peer should come and does
+     * not come either; a call on hold whose server is silent goes on waiting.
+     */
+    uint32_t offline_max_ms;
 } roam_ip_change_policy;
 
 /** Reliable provisional responses (RFC 3262). */
@@ -59,7 +63,12 @@ typedef struct roam_account_config {
     roam_100rel reliable;
     uint32_t session_expires;   /**< seconds; RFC 4028; default 1800. 0: we do not ask for session timers, but honour the peer's */
     uint32_t session_min_se;    /**< seconds; at least and by default 90 */
-    uint32_t keepalive;         /**< seconds between the probes that keep a NAT's mapping and notice a dead or rebound path; default 25. 0: only when something is suspect */
+    /**
+     * Seconds between the probes (OPTIONS to the next hop) that keep a NAT's mapping and notice a dead or rebound path, where nothing else of ours was answered meanwhile; up to a fifth less.
+     * Accounts and calls with the same next hop share them. Default 25. 0: only when something is suspect; then a server that was never heard to answer OPTIONS is not taken for
+     * dead because it does not, unless it answers by another path.
+     */
+    uint32_t keepalive;
 } roam_account_config;
 
 ROAM_API void roam_account_config_default(roam_account_config *config);

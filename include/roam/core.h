@@ -42,6 +42,12 @@ typedef struct roam_ua_config {
     uint32_t coalesce_ms;      /**< followers of a change are collected this long (handover.md): 50 */
     uint32_t register_rate;    /**< REGISTERs a second when many accounts move at once; default 10000 */
     uint32_t register_burst;   /**< ... after this many at once; default 200 */
+    /**
+     * The application's say when a better path appears while the one in use works. Asked once for a pair of paths, in the middle of an input: it must not call back into
+     * the agent. Not asked for accounts pinned to a link, nor when the old path is gone or dead. NULL: ROAM_PATH_BOTH.
+     */
+    roam_path_choice (*choose_path)(void *user, const roam_path_offer *offer);
+    void *choose_path_user;
     roam_trace_fn *trace;      /**< NULL: none */
     void *trace_user;
 } roam_ua_config;

@@ -51,6 +51,7 @@ typedef struct roam_media_stats {
     uint32_t longest_gap_ms;    /**< longest time between two packets received while receiving was expected */
     uint32_t last_gap_ms;       /**< the last gap longer than five packet times */
     roam_time last_sent, last_received; /**< 0: never */
+    roam_time last_rtcp;        /**< the peer's last RTCP packet; 0: none */
 } roam_media_stats;
 
 #ifdef __cplusplus

@@ -32,7 +32,26 @@ typedef struct roam_net_addr {
     uint32_t link;   /**< index of the interface, as the platform numbers it; not 0 */
     uint32_t flags;  /**< of roam_net_addr_flags */
     uint32_t metric; /**< of the link's default route: the lowest is the link that unrouted destinations use; UINT32_MAX: no default route */
+    /**
+     * Which network it is, where the platform can tell: a handle of the platform, or a hash of the gateway's MAC address. 0: unknown. The same address with another identity is
+     * another path: everything that used it moves. Unknown before or after is no change.
+     */
+    uint64_t network;
 } roam_net_addr;
+
+/** A better path has appeared while the one in use still works. Valid during the callback only. */
+typedef struct roam_path_offer {
+    roam_net_addr from;  /**< in use; flags such as ROAM_NET_METERED as the picture has them */
+    roam_net_addr to;    /**< what the system would use now */
+    roam_ip destination; /**< the first that asked: the answer holds for all that would go the same way */
+} roam_path_offer;
+
+/** The answer to an offer. */
+typedef enum roam_path_choice {
+    ROAM_PATH_BOTH, /**< move, and use the old path until the peers know the new one: nothing is lost. What is done without a callback */
+    ROAM_PATH_MOVE, /**< move, and leave the old path at once: media goes by the new one before any peer has answered */
+    ROAM_PATH_STAY  /**< stay, until the old path dies (its address goes, or it stops answering). Asked again when either path becomes another one */
+} roam_path_choice;
 
 /** The source that the OS would use toward `destination` now. `source.family` 0: none, unreachable. */
 typedef struct roam_net_route {

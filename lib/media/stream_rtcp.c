@@ -86,7 +86,7 @@ void stream_rtcp_receive(roam_stream *s, const roam_addr *from, roam_span bytes)
         return;
     }
     rtcp_count(s, bytes.len, from->ip.family);
-    s->rtcp.heard = s->env->now;
+    s->rtcp.heard = s->stats.last_rtcp = s->env->now;
     bool bye = false;
     roam_rtcp packet;
     while (rtcp_next(&bytes, &packet)) {

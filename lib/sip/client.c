@@ -223,6 +223,8 @@ bool client_receive(roam_sip *sip, roam_flow *flow, const roam_message *response
     if (!node)
         return false;
     roam_client_txn *txn = container_of(node, roam_client_txn, node);
+    if (sip->tu.answered && txn->flow->path == flow->path)
+        sip->tu.answered(sip->tu.user, txn, txn->flow, response);
     if (txn->method == METHOD_INVITE)
         return invite_receive(txn, flow, response);
     other_receive(txn, response);
@@ -325,6 +327,8 @@ static void fire(roam_timer *timer)
                 txn->state == CLIENT_PROCEEDING ? sip->timers.t2 : time_earlier(txn->interval * 2, sip->timers.t2);
         txn->next_at = sip->env->now + txn->interval;
         rearm(txn);
+        if (sip->tu.unanswered && txn->interval > 2 * sip->timers.t1 && (txn->state == CLIENT_CALLING || txn->state == CLIENT_TRYING))
+            sip->tu.unanswered(sip->tu.user, txn, txn->flow); /* the third sending: 3*T1 without a word */
         if (sip_resend(sip, txn->flow, span_make(txn->bytes, txn->len)) != ROAM_OK) { /* RFC 3261 17.1.4 */
             terminate(txn, "could not be sent again");
             notify(txn, CLIENT_FAILED, NULL);

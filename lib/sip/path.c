@@ -65,6 +65,7 @@ roam_flow *flow_get(roam_sip *sip, roam_path *path, const roam_addr *remote)
     flow->remote = *remote;
     flow->refs = 1;
     flow->sip = sip;
+    flow->watch = NULL;
     memcpy(flow->key, key, sizeof key);
     map_node_init(&flow->node);
     if (map_insert(&sip->flows, &flow->node, span_make(flow->key, sizeof flow->key)) != ROAM_OK) {

@@ -38,6 +38,7 @@ typedef struct roam_flow {
     roam_addr remote;
     unsigned refs;
     struct roam_sip *sip;
+    struct roam_watch *watch; /* of the layer above: who looks whether anybody answers here; NULL: nobody */
     char key[32];
 } roam_flow;
 

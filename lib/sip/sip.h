@@ -29,8 +29,11 @@ typedef struct roam_sip_tu {
     /* A request that `old` serves came by another way (RFC 3261 8.2.2.2), on this flow. True: it is served too, as a request of its own. False, or NULL: 482. May
      * build no message. */
     bool (*merged)(void *user, roam_server_txn *old, roam_flow *flow);
-    /* Anything valid came on this flow (for path evidence). May be NULL. */
+    /* Anything valid came on this flow. May be NULL. */
     void (*heard)(void *user, roam_flow *flow);
+    /* Path evidence, both may be NULL: a response to a request of ours came back on the path that it left by; a request has been repeated and nothing was heard. */
+    void (*answered)(void *user, roam_client_txn *txn, roam_flow *flow, const roam_message *response);
+    void (*unanswered)(void *user, roam_client_txn *txn, roam_flow *flow);
     /* A keep-alive came: CRLF CRLF (answered with CRLF by the layer itself on streams only). May be NULL. */
     void *user;
 } roam_sip_tu;

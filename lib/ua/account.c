@@ -217,6 +217,7 @@ static int fill(roam_ua *ua, roam_account *account, const roam_account_config *c
     account->session_expires = config->session_expires;
     account->session_min_se = config->session_min_se;
     account->reliable = config->reliable;
+    account->keepalive = config->keepalive;
     const char *user = config->auth_user && *config->auth_user ? config->auth_user : account->user;
     return credentials_init(&account->credentials, &ua->env, user, config->password, config->auth_realm);
 }

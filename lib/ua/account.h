@@ -47,6 +47,7 @@ typedef struct roam_registration {
     char *contact;            /* URI being registered or in force; NULL: none */
     char *old[MAX_OLD_CONTACTS]; /* URIs the registrar may still hold */
     roam_timer timer;         /* refresh, or end of a back-off */
+    roam_watch_user watch;    /* who looks after `flow` */
 } roam_registration;
 
 struct roam_account {
@@ -71,6 +72,7 @@ struct roam_account {
     uint32_t link;
     uint32_t session_expires, session_min_se;
     roam_100rel reliable;
+    uint32_t keepalive;
     roam_credentials credentials;
     roam_list subscriptions, pages; /* its own: account_node of each */
     roam_registration reg;
@@ -97,6 +99,10 @@ void registration_free(roam_account *account);
 void registration_want(roam_account *account, roam_register_want want);
 /* roam_handle_ip_change: REGISTER even though the path looks the same. */
 void registration_force(roam_account *account, const char *why);
+/* REGISTER once more on the same path: the NAT shows us at `mapped` now. */
+void registration_rebound(roam_account *account, const roam_addr *mapped, const char *why);
+/* The binding is renewed before its time. */
+void registration_renew(roam_account *account);
 bool registration_busy(const roam_account *account);
 
 #endif

@@ -195,6 +195,7 @@ roam_call *call_new(roam_ua *ua, roam_account *account, bool outgoing)
     list_init(&call->node);
     list_init(&call->transfers);
     list_init(&call->referrals);
+    watch_user_init(&call->watch);
     map_node_init(&call->id_node);
     map_node_init(&call->dialog_node);
     early_init(call);
@@ -304,6 +305,7 @@ void call_free(roam_call *call)
     list_remove(&call->work.node);
     early_free(call);
     takeover_free(call);
+    watch_follow(ua, &call->watch, NULL, 0);
     session_free(&call->session);
     dialog_free(&call->dialog);
     ack_free(&call->ack, &ua->env.mem);
@@ -318,7 +320,7 @@ void call_free(roam_call *call)
 
 /* ---- the path ---- */
 
-static void path_lost(roam_call *call)
+void call_path_lost(roam_call *call)
 {
     call_refresh_path_lost(call);
     transfers_path_lost(call);
@@ -335,6 +337,9 @@ static bool tells_moves(const roam_call *call)
 
 static void arm_offline(roam_call *call)
 {
+    /* The address is there, and its server is silent: that ends a call only whose peer is silent, too (account.h, offline_max_ms). */
+    if (watch_why(call->ua, call->hop_dest, call->account->link, NULL) && !call_media_expected(call))
+        return;
     if (!timer_armed(&call->offline_timer) && call->account->policy.offline_max_ms)
         env_arm(&call->ua->env, &call->offline_timer, ROAM_MS(call->account->policy.offline_max_ms));
 }
@@ -353,7 +358,7 @@ static void path_refused(roam_call *call)
 static void path_offline(roam_call *call, const char *why)
 {
     if (call->flow) {
-        path_lost(call);
+        call_path_lost(call);
         flow_unref(call->flow);
         call->flow = NULL;
         if (tells_moves(call))
@@ -401,6 +406,17 @@ static int find_hop(roam_call *call, bool moved)
     return 0;
 }
 
+/* A path that does not answer is none, unless media comes: then its server is down, and the call is left alone. */
+static bool find_route(roam_call *call, roam_ip *source, uint32_t *link)
+{
+    roam_ua *ua = call->ua;
+    roam_time since = 0;
+    if (choose_route(ua, call->hop_dest, call->account->link, source, link))
+        return true;
+    return watch_why(ua, call->hop_dest, call->account->link, &since) && call_media_alive(call, since) &&
+           net_route(ua, call->hop_dest, call->account->link, source, link);
+}
+
 bool call_keep_path(roam_call *call)
 {
     roam_ua *ua = call->ua;
@@ -416,9 +432,10 @@ bool call_keep_path(roam_call *call)
     }
     if (err)
         return false;
-    if (!net_route(ua, call->hop_dest, call->account->link, &source.ip, &link)) {
+    if (!find_route(call, &source.ip, &link)) {
+        const char *dead = watch_why(ua, call->hop_dest, call->account->link, NULL);
         if (call->hop_dest->answered || !ua->config.route_answers || call->flow)
-            path_offline(call, "no path to the next hop");
+            path_offline(call, dead ? dead : "no path to the next hop");
         return false;
     }
     roam_path *used = call->flow ? call->flow->path : NULL;
@@ -426,13 +443,15 @@ bool call_keep_path(roam_call *call)
     if (used && (used->state == PATH_GONE || other_link || !roam_ip_equal(&used->local.ip, &source.ip))) {
         if (ip_change_collecting(ua))
             return used->state == PATH_UP;
-        bool alive = used->state == PATH_UP;
-        path_lost(call);
+        bool alive = used->state == PATH_UP && !watch_dead(ua, call->hop_dest, &used->local.ip, used->link);
+        const char *dead = used->state == PATH_UP && !alive ? watch_why(ua, call->hop_dest, call->account->link, NULL) : NULL;
+        call_path_lost(call);
         flow_unref(call->flow);
         call->flow = NULL;
         if (tells_moves(call)) {
-            call_move_begin(call, &source, alive, "another path leads to the next hop");
-            call_set_link(call, ROAM_LINK_MOVING, "path changed");
+            call->move.evidence = dead;
+            call_move_begin(call, &source, alive, dead ? dead : "another path leads to the next hop");
+            call_set_link(call, ROAM_LINK_MOVING, dead ? dead : "path changed");
         }
         find_hop(call, true);
     }
@@ -478,7 +497,7 @@ static void run_transfers(roam_call *call)
         referrals_run(call);
 }
 
-static void run(roam_work *work)
+static void keep(roam_work *work)
 {
     roam_call *call = container_of(work, roam_call, work);
     if (call->state == ROAM_CALL_ENDED) {
@@ -524,6 +543,13 @@ static void run(roam_work *work)
     case ROAM_CALL_ENDED:
         break;
     }
+}
+
+static void run(roam_work *work)
+{
+    roam_call *call = container_of(work, roam_call, work);
+    keep(work);
+    watch_follow(call->ua, &call->watch, call->state == ROAM_CALL_ENDED ? NULL : call->flow, call->account->keepalive);
 }
 
 void call_hangup(roam_call *call, const char *why)

@@ -50,6 +50,7 @@ typedef struct roam_call_leg {
     uint16_t rtp_port, rtcp_port;
     unsigned attempts;
     uint32_t generation; /* call->leg_generation when it was made */
+    uint64_t network; /* that the address was on; 0: unknown */
     bool in_stream;
     bool sent, heard; /* a packet left from it, or came on it */
     roam_time retire_at;
@@ -136,6 +137,7 @@ struct roam_call {
     uint64_t hop_name;       /* hash of the host it was found for; 0: none yet */
     roam_net_dest *hop_dest;
     roam_flow *flow;         /* the path toward it */
+    roam_watch_user watch;   /* who looks after it */
     roam_client_txn *invite; /* outgoing: the initial INVITE */
     uint32_t invite_cseq;
     roam_time invite_gone;   /* when its path was lost; 0: it is there */
@@ -223,6 +225,7 @@ struct roam_call {
     roam_audio_sink *sink;
     bool stream_started;
     uint32_t leg_generation; /* raised where REINIT_MEDIA was asked for: an older leg does not do, be its address the same */
+    bool move_in_place;      /* this move is to the same path, whose packets count again from its beginning */
     bool expect_in, expect_out; /* RTP should flow: what "recovered" waits for */
     uint32_t move_leg;       /* the leg in use when the move began */
     roam_timer move_timer;   /* bounds a move that does not come to an end */
@@ -248,6 +251,8 @@ void call_hangup(roam_call *call, const char *why);
 void call_force_refresh(roam_call *call, const char *why);
 void call_set_link(roam_call *call, roam_link_state link, const char *why);
 void call_report_hold(roam_call *call);
+/* What is out went over a path, or a mapping, that is no more. */
+void call_path_lost(roam_call *call);
 /* Is there a usable path for this call's requests? Finds the next hop, notices a move. */
 bool call_keep_path(roam_call *call);
 static inline void call_look(roam_call *call)
@@ -319,6 +324,8 @@ void call_move_begin(roam_call *call, const roam_addr *local, bool old_alive, co
 void call_refresh_path_lost(roam_call *call); /* the request that is out went over a path that is no more */
 void call_refresh_stop(roam_call *call);
 void call_check_recovered(roam_call *call);
+/* The NAT shows us at another address: the peer is told, on the same path and with the same media sockets. */
+void call_rebound(roam_call *call, const char *why);
 void call_refresh_set_state(roam_call *call, roam_refresh_state state, const char *why);
 bool call_wants_media_move(const roam_call *call);
 /* The peer's target changed: what is out went to the old one, and is sent again. */
@@ -348,6 +355,11 @@ void call_media_stop(roam_call *call);
 bool call_socket_opened(roam_ua *ua, uint32_t socket, int err, const roam_addr *local);
 bool call_media_receive(roam_ua *ua, uint32_t socket, const roam_addr *from, roam_span bytes);
 void call_media_drop_dead(roam_call *call);
+/* Does the peer's RTP or RTCP come, although since `since` the next hop of the call is silent? Media that flows is evidence that the path is alive. */
+bool call_media_alive(const roam_call *call, roam_time since);
+/* Should RTP of the peer come? */
+bool call_media_expected(const roam_call *call);
+void call_media_error(roam_ua *ua, uint32_t socket); /* the system could not send on it */
 void call_media_run(roam_call *call);
 void call_set_audio(roam_call *call, roam_audio_source *source, bool set_source, roam_audio_sink *sink, bool set_sink);
 

@@ -6,8 +6,10 @@
 #define PORT_ATTEMPTS 24u
 #define LEG_LINGER ROAM_SECONDS(2) /* what is still on its way on the old path */
 #define LEG_RETRY ROAM_MS(500) /* a socket that the system refused */
+#define MEDIA_SILENCE ROAM_MS(700) /* and a second for the probe: a dead path is noticed within 2 s */
 #define RTP_MIN 16384u
 #define RTP_MAX 32766u
+#define RTCP_SILENCE ROAM_SECONDS(15) /* two or three of its intervals */
 
 static void leg_set_state(roam_call *call, roam_call_leg *leg, roam_call_leg_state state, const char *why)
 {
@@ -235,9 +237,11 @@ static void on_stream_event(void *user, roam_stream *stream, const roam_stream_e
         break;
     case STREAM_SILENT:
         media_event(call, ROAM_EVENT_CALL_MEDIA_SILENT, "no RTP although it should flow", 0);
+        watch_suspect(call->flow, EVIDENCE_MEDIA);
         break;
     case STREAM_HEARD_AGAIN:
         media_event(call, ROAM_EVENT_CALL_MEDIA_HEARD, "RTP is back", e->gap_ms);
+        watch_encourage(call->ua, call->hop_dest);
         break;
     case STREAM_RTCP_BYE:
         break; /* the dialog says when a call is over */
@@ -255,7 +259,7 @@ static bool ensure_stream(roam_call *call)
     writer_init(&w, cname, sizeof cname - 1); /* random: a CNAME must not tell the user or an address (RFC 7022) */
     random_token(&call->ua->env.random, &w, 16);
     cname[w.len] = '\0';
-    roam_stream_config config = {.cname = cname, .ptime_ms = 20};
+    roam_stream_config config = {.cname = cname, .ptime_ms = 20, .silence = MEDIA_SILENCE};
     call->stream = stream_new(&call->ua->env, &host, &config);
     if (!call->stream)
         return false;
@@ -351,6 +355,63 @@ static roam_call_leg *free_slot(roam_call *call)
     return victim;
 }
 
+/* Since when somebody doubts the path that the signalling would use; 0: it is not dead. */
+static roam_time doubted_since(const roam_call *call)
+{
+    roam_time since = 0;
+    watch_why(call->ua, call->hop_dest, call->account->link, &since);
+    return since;
+}
+
+/* The leg stands on a path that is dead, or that the application wants to be left; or it is being replaced, and nothing comes on it. */
+static bool leg_left(const roam_call *call, const roam_call_leg *leg)
+{
+    return choose_leaves(call->ua, &leg->ip, leg->link) || (call->move_in_place && leg->generation != call->leg_generation) ||
+           (call->hop_dest && watch_dead(call->ua, call->hop_dest, &leg->ip, leg->link) && !call_media_alive(call, doubted_since(call)));
+}
+
+/* Nobody answers probes where media goes. Where the signalling had to leave a path and no media comes by that path either, media goes along. */
+static bool media_route(roam_call *call, roam_net_dest *dest, roam_ip *source, uint32_t *link)
+{
+    roam_ua *ua = call->ua;
+    roam_ip way;
+    uint32_t way_link;
+    if (!choose_route(ua, dest, call->account->link, source, link))
+        return false;
+    if (!call->media_dest || !call->hop_dest || !watch_dead(ua, call->hop_dest, source, *link))
+        return true;
+    const roam_call_leg *told = call_leg_by_rtp(call, call->told.leg);
+    bool flows = told && roam_ip_equal(&told->ip, source) && told->link == *link && call_media_alive(call, doubted_since(call));
+    if (!flows && choose_reachable(ua, call->hop_dest, call->account->link, &way, &way_link) && way.family == source->family) {
+        *source = way;
+        *link = way_link;
+    }
+    return true;
+}
+
+bool call_media_alive(const roam_call *call, roam_time since)
+{
+    roam_media_stats stats;
+    if (!call->stream)
+        return false;
+    stream_stats(call->stream, &stats);
+    roam_time now = ua_now(call->ua);
+    bool rtp = stats.last_received > since && now - stats.last_received < MEDIA_SILENCE;
+    return rtp || (stats.last_rtcp > since && now - stats.last_rtcp < RTCP_SILENCE);
+}
+
+bool call_media_expected(const roam_call *call)
+{
+    return call->session.agreed.active && (call->session.agreed.direction & DIRECTION_RECVONLY);
+}
+
+void call_media_error(roam_ua *ua, uint32_t socket)
+{
+    roam_leg_socket *s = socket_find(ua, socket);
+    if (s)
+        watch_suspect(s->call->flow, EVIDENCE_SEND_ERROR);
+}
+
 roam_call_leg *call_keep_leg(roam_call *call)
 {
     roam_ua *ua = call->ua;
@@ -360,7 +421,7 @@ roam_call_leg *call_keep_leg(roam_call *call)
     if (told && told->state == LEG_UP && !call_wants_media_move(call))
         return told;
     roam_net_dest *dest = call->media_dest ? call->media_dest : call->hop_dest;
-    if (!net_route(ua, dest, call->account->link, &source, &link)) {
+    if (!media_route(call, dest, &source, &link)) {
         /* No way to the peer's own address (a private one behind a relay, say): the signalling path is the best guess. */
         if (!call->media_dest || !flow_usable(call->flow))
             return NULL;
@@ -388,7 +449,7 @@ roam_call_leg *call_keep_leg(roam_call *call)
     if (!leg)
         return NULL;
     bool renewed = told && told->generation != call->leg_generation;
-    *leg = (roam_call_leg){.ip = source, .link = link, .generation = call->leg_generation};
+    *leg = (roam_call_leg){.ip = source, .link = link, .network = net_identity(ua, &source, link), .generation = call->leg_generation};
     open_rtp(call, leg, told && !renewed ? told->rtp_port : next_port(ua)); /* a known port is one surprise less for firewalls */
     return NULL;
 }
@@ -398,7 +459,7 @@ void call_media_drop_dead(roam_call *call)
 {
     for (size_t i = 0; i < CALL_MAX_LEGS; i++) {
         roam_call_leg *leg = &call->legs[i];
-        if (leg->state != LEG_NONE && !net_alive(call->ua, &leg->ip))
+        if (leg->state != LEG_NONE && !net_stands(call->ua, &leg->ip, leg->link, leg->network))
             leg_drop(call, leg, "address left the device");
     }
 }
@@ -413,7 +474,7 @@ void call_media_run(roam_call *call)
         return;
     attach(call, wanted);
     uint32_t sending = stream_sending_leg(call->stream);
-    if (sending != wanted->rtp_socket && !leg_usable(call_leg_by_rtp(call, sending)))
+    if (sending != wanted->rtp_socket && (!leg_usable(call_leg_by_rtp(call, sending)) || leg_left(call, call_leg_by_rtp(call, sending))))
         stream_send_from(call->stream, wanted->rtp_socket);
 }
 

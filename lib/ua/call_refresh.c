@@ -54,6 +54,7 @@ void call_move_begin(roam_call *call, const roam_addr *local, bool old_alive, co
         expect_in |= stats.last_received && ua_now(ua) - stats.last_received < RECENT;
         expect_out |= stats.last_sent && ua_now(ua) - stats.last_sent < RECENT;
     }
+    call->move_in_place = false;
     call->expect_in = expect_in;
     call->expect_out = expect_out;
     uint32_t limit = call->account->policy.offline_max_ms;
@@ -99,6 +100,22 @@ static unsigned wants(roam_call *call, const roam_call_leg *wanted)
     return w;
 }
 
+/* A move to the same path: its media counts as restored with the first packet after the move began. */
+static bool flows_again(roam_call *call, unsigned direction)
+{
+    roam_move *move = &call->move;
+    roam_media_stats stats;
+    if (!call->stream)
+        return true;
+    stream_stats(call->stream, &stats);
+    if (stats.last_sent >= move->began)
+        move_uplink(move);
+    if (stats.last_received >= move->began)
+        move_downlink(move);
+    return (!call->expect_out || !(direction & DIRECTION_SENDONLY) || move->report.uplink != ROAM_NEVER) &&
+           (!call->expect_in || !(direction & DIRECTION_RECVONLY) || move->report.downlink != ROAM_NEVER);
+}
+
 void call_check_recovered(roam_call *call)
 {
     roam_move *move = &call->move;
@@ -119,6 +136,8 @@ void call_check_recovered(roam_call *call)
     if (media_moved && call->expect_out && (d & DIRECTION_SENDONLY) && move->report.uplink == ROAM_NEVER)
         return;
     if (media_moved && call->expect_in && (d & DIRECTION_RECVONLY) && move->report.downlink == ROAM_NEVER)
+        return;
+    if (!media_moved && call->move_in_place && call->session.agreed.active && !flows_again(call, d))
         return;
     if (call->stream) {
         roam_media_stats stats;
@@ -146,6 +165,24 @@ void call_force_refresh(roam_call *call, const char *why)
     call->wish++;
     if (call_wants_media_move(call))
         call->leg_generation++;
+    call_look(call);
+}
+
+void call_rebound(roam_call *call, const char *why)
+{
+    if (call->state != ROAM_CALL_CONFIRMED || !flow_usable(call->flow))
+        return; /* a call that is not up yet has its INVITE, or its answer, to go by */
+    if (call->account->policy.reinvite_flags == 0 || call->account->policy.hangup_calls)
+        return;
+    call_path_lost(call); /* an answer to what is out would go to the old mapping */
+    call->move.evidence = why;
+    call_move_begin(call, &call->flow->path->local, true, why);
+    call->move_in_place = true;
+    /* A peer that latches on to a source lets go of it for another address in the SDP only. One that follows has not fallen silent. */
+    if (call_wants_media_move(call) && call_media_expected(call) && !call_media_alive(call, 0))
+        call->leg_generation++;
+    call_set_link(call, ROAM_LINK_MOVING, why);
+    call->wish++;
     call_look(call);
 }
 

@@ -1,9 +1,10 @@
 #include "ua/hop.h"
 
-static void leave(roam_hop *hop, roam_hop_news *news)
+static void leave(roam_ua *ua, roam_hop *hop, roam_hop_news *news)
 {
     news->left = true;
-    news->alive = hop->flow->path->state == PATH_UP;
+    const roam_path *path = hop->flow->path;
+    news->alive = path->state == PATH_UP && !watch_dead(ua, hop->dest, &path->local.ip, path->link);
     flow_unref(hop->flow);
     hop->flow = NULL;
 }
@@ -50,11 +51,11 @@ roam_hop_state hop_keep(roam_ua *ua, roam_hop *hop, uint32_t link, const roam_ur
     if (err && err != ROAM_EBUSY)
         return HOP_UNKNOWN;
     bool resolving = err != 0; /* meanwhile the path to the hop before is watched, nothing is sent */
-    if (!net_route(ua, hop->dest, link, &source.ip, &source_link)) {
+    if (!choose_route(ua, hop->dest, link, &source.ip, &source_link)) {
         if (!hop->dest->answered && ua->config.route_answers && !hop->flow)
             return HOP_WAIT;
         if (hop->flow)
-            leave(hop, news);
+            leave(ua, hop, news);
         return HOP_OFFLINE;
     }
     roam_path *used = hop->flow ? hop->flow->path : NULL;
@@ -62,7 +63,7 @@ roam_hop_state hop_keep(roam_ua *ua, roam_hop *hop, uint32_t link, const roam_ur
     if (used && (used->state == PATH_GONE || other_link || !roam_ip_equal(&used->local.ip, &source.ip))) {
         if (ip_change_collecting(ua))
             return used->state == PATH_UP && !resolving ? HOP_UP : HOP_WAIT;
-        leave(hop, news);
+        leave(ua, hop, news);
         news->source = source;
     }
     roam_path *path = net_path(ua, &source.ip, source_link);

@@ -73,6 +73,8 @@ void ip_change_news(roam_ua *ua, roam_net_news news)
     if (news == NET_CHANGED) {
         if (ic->acted && ua_now(ua) > ic->last_acted && ua_now(ua) < until && !timer_armed(&ic->coalesce))
             timer_arm(&ua->env.timers, &ic->coalesce, until);
+        choose_review(ua);
+        watch_network(ua);
         resolve_forget(ua); /* another network may have another name server, and other addresses for a name */
     }
     ua_work_all(ua); /* those that lost their path have to know at once, even while followers are collected */
@@ -173,6 +175,7 @@ void move_begin(roam_move *move, const roam_addr *local, bool old_alive, const c
         set_state(move, MOVE_OFFLINE, why);
         roam_event event = progress(move, ROAM_IP_CHANGE_OFFLINE);
         ua_event(ua, &event, why);
+        move->evidence = NULL;
         return;
     }
     set_state(move, MOVE_OFFLINE, why); /* a second change restarts the story */
@@ -190,7 +193,8 @@ void move_path(roam_move *move, const roam_addr *local)
     move->report.path_ready = ua_now(ua) - move->began;
     roam_event event = progress(move, ROAM_IP_CHANGE_DETECTED);
     event.local = *local;
-    ua_event(ua, &event, move->report.make_before_break ? "the old path still works" : "the old path is gone");
+    ua_event(ua, &event, move->evidence ? move->evidence : move->report.make_before_break ? "the old path still works" : "the old path is gone");
+    move->evidence = NULL;
 }
 
 static void phase(roam_move *move, roam_time *at)

@@ -51,6 +51,7 @@ typedef struct roam_move {
     roam_subscription_id subscription; /* both 0: a registration */
     roam_ip_change_report report;
     uint64_t lost_before, peer_lost_before;
+    const char *evidence; /* set before move_begin: what gave the path away although its address stays; told with DETECTED. Static; NULL: the address tells */
 } roam_move;
 
 void ip_change_init(roam_ua *ua);

@@ -170,6 +170,36 @@ bool net_alive(const roam_ua *ua, const roam_ip *ip)
     return false;
 }
 
+const roam_net_addr *net_addr(const roam_ua *ua, const roam_ip *ip, uint32_t link)
+{
+    for (size_t i = 0; i < ua->net.naddrs; i++) {
+        const roam_net_addr *a = &ua->net.addrs[i];
+        if (roam_ip_equal(&a->ip, ip) && (!link || a->link == link))
+            return a;
+    }
+    return NULL;
+}
+
+uint64_t net_identity(const roam_ua *ua, const roam_ip *ip, uint32_t link)
+{
+    const roam_net_addr *a = net_addr(ua, ip, link);
+    return a ? a->network : 0;
+}
+
+bool net_stands(const roam_ua *ua, const roam_ip *ip, uint32_t link, uint64_t network)
+{
+    if (!ua->net.have_picture || is_loopback(ip))
+        return true;
+    const roam_net_addr *a = net_addr(ua, ip, link);
+    return a && (!network || !a->network || a->network == network);
+}
+
+bool net_usable(const roam_ua *ua, const roam_net_addr *addr, const roam_ip *dest)
+{
+    return usable_source(ua, addr, dest, 0) && !(addr->flags & ROAM_NET_DEPRECATED) &&
+           (addr->metric != UINT32_MAX || prefix_covers(addr, dest));
+}
+
 /* ---- paths ---- */
 
 uint32_t net_new_socket(roam_ua *ua)
@@ -244,6 +274,7 @@ roam_path *net_path(roam_ua *ua, const roam_ip *source, uint32_t link)
     np->path.id = ++ua->net.next_path;
     np->path.local.ip = *source;
     np->path.link = link;
+    np->network = net_identity(ua, source, link);
     np->path.transport = TRANSPORT_UDP;
     np->path.state = PATH_OPENING;
     timer_init(&np->retry, on_retry, "socket retry");
@@ -345,7 +376,8 @@ static bool same_addrs(const roam_net *net, const roam_network *network)
         return false;
     for (size_t i = 0; i < net->naddrs; i++) {
         const roam_net_addr *a = &net->addrs[i], *b = &network->addrs[i];
-        if (!roam_ip_equal(&a->ip, &b->ip) || a->prefix != b->prefix || a->link != b->link || a->flags != b->flags || a->metric != b->metric)
+        if (!roam_ip_equal(&a->ip, &b->ip) || a->prefix != b->prefix || a->link != b->link || a->flags != b->flags || a->metric != b->metric ||
+            a->network != b->network)
             return false;
     }
     return true;
@@ -394,9 +426,11 @@ int net_take_picture(roam_ua *ua, const roam_network *network)
         news = one > news ? one : news;
     }
     list_each(np, &net->paths, roam_net_path, path.node)
-        if (!net_alive(ua, &np->path.local.ip)) {
-            path_gone(ua, np, "address left the device");
+        if (!net_stands(ua, &np->path.local.ip, np->path.link, np->network)) {
+            path_gone(ua, np, net_alive(ua, &np->path.local.ip) ? "the same address on another network" : "address left the device");
             news = NET_CHANGED;
+        } else if (!np->network) {
+            np->network = net_identity(ua, &np->path.local.ip, np->path.link);
         }
     return (int)news;
 }

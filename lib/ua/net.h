@@ -9,6 +9,11 @@
 #include "sip/path.h"
 #include "ua/work.h"
 
+typedef struct roam_net_hop {
+    roam_ip ip; /* family 0: none */
+    uint32_t link;
+} roam_net_hop;
+
 typedef struct roam_net_dest {
     roam_map_node node; /* in roam_net.dests, by address */
     roam_ip ip;
@@ -16,6 +21,11 @@ typedef struct roam_net_dest {
     bool answered;   /* the host told a route (which may be "none") */
     roam_ip source;  /* the host's answer; family 0: unreachable */
     uint32_t link;
+    roam_net_hop used;   /* what choose_route said last */
+    roam_net_hop detour; /* the way around a path that is dead; watch.c sets it */
+    unsigned watches;    /* of `refs`: those of watch.c, which do not keep it alive for themselves */
+    bool answers;        /* it has answered OPTIONS: its silence means something */
+    unsigned mute;       /* probes that proved nothing, because it never has */
 } roam_net_dest;
 
 /* A SIP path and what the core needs around it. */
@@ -26,6 +36,7 @@ typedef struct roam_net_path {
     roam_timer idle;    /* nobody uses it any more */
     unsigned attempts;  /* refused in a row, since it was last asked for anew */
     unsigned failures;  /* times it was given up; it is asked for again all the same, ever later */
+    uint64_t network;   /* roam_net_addr.network; 0: unknown */
     bool restarting;    /* roam_handle_ip_change asked for this opening: progress is told */
 } roam_net_path;
 
@@ -53,6 +64,14 @@ void net_dest_put(roam_ua *ua, roam_net_dest *dest); /* NULL is fine */
 bool net_route(const roam_ua *ua, const roam_net_dest *dest, uint32_t link, roam_ip *source, uint32_t *source_link);
 /* Is this local address still (or again) on the device? */
 bool net_alive(const roam_ua *ua, const roam_ip *ip);
+/* Its entry in the picture, on that link where it is not 0; NULL: not there. */
+const roam_net_addr *net_addr(const roam_ua *ua, const roam_ip *ip, uint32_t link);
+/* Is it still the same address on the same link of the same network? Unknown (0) is the same. */
+bool net_stands(const roam_ua *ua, const roam_ip *ip, uint32_t link, uint64_t network);
+/* The identity of the network an address is on; 0: unknown. */
+uint64_t net_identity(const roam_ua *ua, const roam_ip *ip, uint32_t link);
+/* May this address be used toward `dest`, for something new? */
+bool net_usable(const roam_ua *ua, const roam_net_addr *addr, const roam_ip *dest);
 
 /* The SIP path of a local address: found, or asked for from the host (then PATH_OPENING). NULL: no memory. */
 roam_path *net_path(roam_ua *ua, const roam_ip *source, uint32_t link);

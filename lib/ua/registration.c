@@ -585,7 +585,7 @@ static bool in_use(const roam_account *account)
     return false;
 }
 
-static void run(roam_work *work)
+static void keep(roam_work *work)
 {
     roam_account *account = container_of(work, roam_account, reg.work);
     roam_registration *reg = &account->reg;
@@ -614,12 +614,13 @@ static void run(roam_work *work)
             waiting(account, err == ROAM_EBUSY ? "resolving the registrar" : "the registrar's name is not known");
         return;
     } /* while the name is looked up anew, the address it had is as good as any */
-    if (!net_route(ua, reg->dest, account->link, &source.ip, &link)) {
+    if (!choose_route(ua, reg->dest, account->link, &source.ip, &link)) {
         if (!reg->dest->answered && ua->config.route_answers && !reg->flow) {
             waiting(account, "asking for the route");
             return;
         }
-        offline(account, "no path to the registrar");
+        const char *dead = watch_why(ua, reg->dest, account->link, NULL);
+        offline(account, dead ? dead : "no path to the registrar");
         return;
     }
     roam_path *used = reg->flow ? reg->flow->path : NULL;
@@ -627,9 +628,11 @@ static void run(roam_work *work)
     if (used && (used->state == PATH_GONE || other_link || !roam_ip_equal(&used->local.ip, &source.ip))) {
         if (ip_change_collecting(ua))
             return;
-        bool alive = used->state == PATH_UP;
+        bool alive = used->state == PATH_UP && !watch_dead(ua, reg->dest, &used->local.ip, used->link);
+        const char *dead = used->state == PATH_UP && !alive ? watch_why(ua, reg->dest, account->link, NULL) : NULL;
         leave_flow(account);
-        move_begin(&reg->move, &source, alive, "another path leads to the registrar");
+        reg->move.evidence = dead;
+        move_begin(&reg->move, &source, alive, dead ? dead : "another path leads to the registrar");
     } else if (!used && reg->move.state == MOVE_OFFLINE) {
         move_path(&reg->move, &source);
     }
@@ -662,6 +665,13 @@ static void run(roam_work *work)
         unregistered(account, 0, "could not be sent; the lease runs out");
     else if (err)
         back_off(account, 0, err, 0, "could not be sent");
+}
+
+static void run(roam_work *work)
+{
+    roam_account *account = container_of(work, roam_account, reg.work);
+    keep(work);
+    watch_follow(account->ua, &account->reg.watch, account->reg.flow, account->keepalive);
 }
 
 static void on_timer(roam_timer *timer)
@@ -708,6 +718,30 @@ void registration_force(roam_account *account, const char *why)
     ua_work(account->ua, &reg->work);
 }
 
+void registration_rebound(roam_account *account, const roam_addr *mapped, const char *why)
+{
+    roam_registration *reg = &account->reg;
+    bool learnt = reg->mapped.ip.family && roam_addr_equal(&reg->mapped, mapped);
+    if (reg->want != WANT_REGISTERED || !flow_usable(reg->flow) || reg->state == ROAM_REGISTRATION_FAILED || learnt)
+        return; /* learnt: a REGISTER of ours saw it first */
+    stop_request(reg);
+    reg->again = true;
+    reg->failures = 0;
+    reg->attempt = (roam_auth_attempt){0};
+    if (reg->mapped.ip.family) /* what stood in the Contact was the mapped one */
+        reg->mapped = *mapped;
+    env_cancel(&account->ua->env, &reg->timer);
+    reg->move.evidence = why;
+    move_begin(&reg->move, &reg->flow->path->local, true, why);
+    ua_work(account->ua, &reg->work);
+}
+
+void registration_renew(roam_account *account)
+{
+    account->reg.again = true;
+    ua_work(account->ua, &account->reg.work);
+}
+
 bool registration_busy(const roam_account *account)
 {
     return account->reg.txn || account->reg.want == WANT_UNREGISTERED;
@@ -720,6 +754,7 @@ void registration_init(roam_account *account)
     roam_writer w;
     work_init(&reg->work, run);
     paced_init(&reg->paced, &reg->work);
+    watch_user_init(&reg->watch);
     timer_init(&reg->timer, on_timer, "registration");
     writer_init(&w, reg->call_id, sizeof reg->call_id - 1);
     random_token(&env->random, &w, 32);
@@ -735,6 +770,7 @@ void registration_free(roam_account *account)
     roam_registration *reg = &account->reg;
     roam_ua *ua = account->ua;
     stop_request(reg);
+    watch_follow(ua, &reg->watch, NULL, 0);
     flow_unref(reg->flow);
     net_dest_put(ua, reg->dest);
     env_cancel(&ua->env, &reg->timer);

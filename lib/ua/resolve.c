@@ -90,7 +90,7 @@ static bool reachable(const roam_ua *ua, const roam_net_dest *dest)
 {
     roam_ip source;
     uint32_t link;
-    return net_route(ua, dest, 0, &source, &link);
+    return choose_reachable(ua, dest, 0, &source, &link);
 }
 
 /* `present` where it will do; else the first address to which there is a way; without any the first. */

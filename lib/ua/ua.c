@@ -46,6 +46,16 @@ static void on_request(void *user, roam_server_txn *txn, const roam_message *req
     uas_request(user, txn, request);
 }
 
+static void on_answered(void *user, roam_client_txn *txn, roam_flow *flow, const roam_message *response)
+{
+    watch_answered(user, txn, flow, response);
+}
+
+static void on_unanswered(void *user, roam_client_txn *txn, roam_flow *flow)
+{
+    watch_unanswered(user, txn, flow);
+}
+
 static void on_ack(void *user, roam_flow *flow, const roam_message *ack)
 {
     (void)flow;
@@ -120,7 +130,9 @@ roam_ua *roam_ua_new(const roam_ua_config *config)
     net_init(ua);
     resolve_init(ua);
     ip_change_init(ua);
-    roam_sip_tu tu = {.send = on_send, .request = on_request, .ack = on_ack, .stray_response = on_stray_response, .merged = on_merged, .user = ua};
+    watches_init(ua);
+    roam_sip_tu tu = {.send = on_send, .request = on_request, .ack = on_ack, .stray_response = on_stray_response, .merged = on_merged,
+                      .answered = on_answered, .unanswered = on_unanswered, .user = ua};
     ua->user_agent = mem_strdup(mem, span_of(config->user_agent ? config->user_agent : "roam/" ROAM_VERSION));
     ua->codecs = config->codecs ? mem_strdup(mem, span_of(config->codecs)) : NULL;
     bool ok = ua->user_agent && (ua->codecs || !config->codecs) && sip_init(&ua->sip, &ua->env, &tu) == 0 &&
@@ -164,6 +176,7 @@ static void bury(roam_ua *ua)
     }
     list_each(account, &ua->dead_accounts, roam_account, node)
         account_free(account);
+    watch_reap(ua);
     net_bury(ua);
 }
 
@@ -186,6 +199,7 @@ void roam_ua_free(roam_ua *ua)
     env_cancel(&ua->env, &ua->memory_timer);
     env_cancel(&ua->env, &ua->ip_change.coalesce);
     env_cancel(&ua->env, &ua->ip_change.bucket_timer);
+    watches_free(ua);
     if (ua->sip.env)
         sip_free(&ua->sip);
     resolve_free(ua);
@@ -260,8 +274,10 @@ static void check_completed(roam_ua *ua)
 
 void ua_enter(roam_ua *ua, roam_time now)
 {
-    if (ua->depth++ == 0)
+    if (ua->depth++ == 0) {
         ua->ip_change.bumped = false;
+        watch_clock(ua, now);
+    }
     env_advance(&ua->env, now);
 }
 
@@ -322,6 +338,10 @@ void roam_ua_socket_error(roam_ua *ua, roam_time now, uint32_t socket, const roa
     roam_path *path = net_path_by_socket(ua, socket);
     trace_dropped(&ua->env.trace, path ? "path" : "leg", "the system could not send", remote, span_make(NULL, 0));
     ua->dropped++;
+    if (path)
+        watch_suspect_path(ua, path, remote, EVIDENCE_SEND_ERROR);
+    else
+        call_media_error(ua, socket);
     ua_leave(ua);
 }
 

@@ -6,9 +6,11 @@
 #include "base/limits.h"
 #include "roam/core.h"
 #include "sip/sip.h"
+#include "ua/choose.h"
 #include "ua/ip_change.h"
 #include "ua/net.h"
 #include "ua/output.h"
+#include "ua/watch.h"
 #include "ua/resolve.h"
 #include "ua/work.h"
 
@@ -32,6 +34,8 @@ struct roam_ua {
     roam_resolver resolver;
     roam_sip sip;
     roam_ip_change ip_change;
+    roam_watches watches;
+    roam_choose choose;
 
     roam_list accounts;    /* roam_account.node, in order of adding */
     roam_map account_ids;
