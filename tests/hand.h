@@ -177,6 +177,7 @@ static inline roam_account_config hand_account(void)
 {
     roam_account_config config = scene_account("sip:alice@example.com", "secret");
     config.outbound_proxy = NULL;
+    config.keepalive = 0; /* nothing leaves by itself */
     return config;
 }
 
