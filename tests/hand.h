@@ -12,6 +12,7 @@ typedef struct hand {
     scene *s;
     unsigned cseq, branch;
     const char *from; /* the source of what it sends; NULL: its own address */
+    const char *contact; /* of its requests; NULL: its own address */
     const char *user; /* of its From; NULL: "hand" */
     char call_id[128], own_tag[64], agent_tag[128], target[256];
 } hand;
@@ -43,9 +44,9 @@ static inline unsigned hand_request(hand *h, const char *method, unsigned cseq, 
     bool typed = strstr(headers, "Content-Type") || !*body;
     snprintf(text, sizeof text,
              "%s %s SIP/2.0\r\nVia: SIP/2.0/UDP " HAND ":5060;branch=z9hG4bKh%s%u;rport\r\nMax-Forwards: 70\r\nFrom: <sip:%s@" HAND ">;tag=%s\r\n"
-             "To: <sip:alice@example.com>%s%s\r\nCall-ID: %s\r\nCSeq: %u %s\r\nContact: <sip:hand@" HAND ":5060>\r\n%s%sContent-Length: %zu\r\n\r\n%s",
-             method, h->target, h->own_tag, ++h->branch, h->user ? h->user : "hand", h->own_tag, *h->agent_tag ? ";tag=" : "", h->agent_tag, h->call_id, number, method, headers,
-             typed ? "" : "Content-Type: application/sdp\r\n", strlen(body), body);
+             "To: <sip:alice@example.com>%s%s\r\nCall-ID: %s\r\nCSeq: %u %s\r\nContact: <%s>\r\n%s%sContent-Length: %zu\r\n\r\n%s",
+             method, h->target, h->own_tag, ++h->branch, h->user ? h->user : "hand", h->own_tag, *h->agent_tag ? ";tag=" : "", h->agent_tag, h->call_id, number, method, h->contact ? h->contact : "sip:hand@" HAND ":5060",
+             headers, typed ? "" : "Content-Type: application/sdp\r\n", strlen(body), body);
     hand_inject(h, text);
     return number;
 }

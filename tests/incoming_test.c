@@ -321,6 +321,630 @@ static void test_early_target_refresh(void **state)
     scene_free(s);
 }
 
+/* PRACK pending and the path changes: the 183 goes again from the new path at once; the PRACK, wherever it comes from, lets the 200 out. A PRACK that is lost with the old path
+ * does not hold the 200 for ever, which then repeats the answer. */
+static void test_prack_pending_and_move(void **state)
+{
+    (void)state;
+    for (int lost = 0; lost < 2; lost++) {
+        scene *s = hand_scene();
+        hand h;
+        roam_call_id id = rings(&h, s, supports, HAND_SDP);
+        unsigned invite = h.cseq;
+        progress(s->agent, id, 183, true);
+        world_run(&s->world, ROAM_MS(200));
+        const seen first = *hand_response(&h, invite, "INVITE");
+        hand_learn(&h, &first, false);
+        set_addrs(s, scene_cell);
+        world_run(&s->world, ROAM_MS(200));
+        const seen *again = last_from(s, CELL, "SIP/2.0 183");
+        assert_string_equal(again->text, first.text);
+        answer(s->agent, id);
+        world_run(&s->world, ROAM_SECONDS(1));
+        assert_null(last_from(s, CELL, "SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP " HAND));
+        if (!lost)
+            prack(&h, rseq_of(&first), invite, "");
+        world_run(&s->world, lost ? ROAM_SECONDS(4) : ROAM_MS(200));
+        const seen *ok = hand_response(&h, invite, "INVITE");
+        assert_int_equal(hand_status(&h, invite, "INVITE"), 200);
+        assert_int_equal(strstr(ok->text, "m=audio ") != NULL, lost);
+        assert_non_null(strstr(ok->text, "Contact: <sip:alice@" CELL));
+        hand_learn(&h, ok, false);
+        hand_request(&h, "ACK", invite, "", "");
+        world_run(&s->world, ROAM_MS(200));
+        assert_int_equal(call_of(s->agent, id).state, ROAM_CALL_CONFIRMED);
+        const seen *reinvite = hand_asked(&h, "INVITE"); /* what the peer took as our address is the old one */
+        assert_non_null(strstr(reinvite->text, "c=IN IP4 " CELL));
+        scene_free(s);
+    }
+}
+
+/* ---- Replaces ---- */
+
+static void hand_replacing(hand *h, scene *s, const hand *old, const char *from, const char *user)
+{
+    hand_begin(h, s);
+    h->from = from;
+    h->user = user;
+    char value[600];
+    snprintf(value, sizeof value, "%sRequire: replaces\r\nReplaces: %s;to-tag=%s;from-tag=%s\r\n", allow, old->call_id, old->agent_tag, old->own_tag);
+    hand_request(h, "INVITE", 0, value, HAND_SDP);
+    world_run(&s->world, ROAM_MS(200));
+}
+
+/* Who may not be replaced: what matches nothing, by whichever tag, 481; what rings here 481 (RFC 3891 3); early-only of a confirmed one 486; what has ended 603; another account's 481;
+ * nonsense and two of them 400. Nothing happens to the call. */
+static void test_replaces_refused(void **state)
+{
+    (void)state;
+    scene *s = hand_scene();
+    roam_account_config carol = hand_account();
+    carol.aor = "sip:carol@example.com";
+    carol.password = "third";
+    roam_account_id second;
+    assert_int_equal(roam_account_add(s->agent->ua, &carol, &second), 0);
+    world_flush(s->agent);
+    hand a, h, ringing;
+    rings(&ringing, s, allow, HAND_SDP);
+    hand_learn(&ringing, hand_response(&ringing, ringing.cseq, "INVITE"), false);
+    roam_call_id id = hand_calls(&a, s, HAND_SDP, "");
+    world_forget(s->agent);
+    for (int i = 0; i < 6; i++) {
+        char value[600];
+        hand_begin(&h, s);
+        static const unsigned expected[] = {481, 481, 486, 400, 400, 481};
+        const char *id_part = a.call_id, *to = i == 0 ? "guess" : a.agent_tag, *from = i == 1 ? "guess" : a.own_tag;
+        snprintf(value, sizeof value, "Replaces: %s;to-tag=%s;%s%s%s\r\n", id_part, to, i == 3 ? "nothing=" : "from-tag=", from, i == 2 ? ";early-only" : "");
+        if (i == 4)
+            snprintf(value + strlen(value), sizeof value - strlen(value), "Replaces: %s;to-tag=%s;from-tag=%s\r\n", id_part, to, from);
+        if (i == 5)
+            hand_copy("x sip:carol@" WIFI "\n", "x ", "\n", h.target, sizeof h.target);
+        unsigned cseq = hand_request(&h, "INVITE", 0, value, HAND_SDP);
+        world_run(&s->world, ROAM_MS(200));
+        assert_int_equal(hand_status(&h, cseq, "INVITE"), expected[i]);
+    }
+    hand_replacing(&h, s, &ringing, NULL, NULL);
+    assert_int_equal(hand_status(&h, h.cseq, "INVITE"), 481);
+    assert_int_equal(call_of(s->agent, id).state, ROAM_CALL_CONFIRMED);
+    assert_int_equal(world_count(s->agent, ROAM_EVENT_CALL_INCOMING), 0);
+    hand_request(&a, "BYE", 0, "", "");
+    world_run(&s->world, ROAM_MS(200));
+    hand_replacing(&h, s, &a, NULL, NULL);
+    assert_int_equal(hand_status(&h, h.cseq, "INVITE"), 603);
+    assert_int_equal(calls_of(s->agent), 1);
+    scene_free(s);
+}
+
+/* The same party calls from elsewhere: answered at once, no ring, the same call with its hold goes on in the new dialog; BYE to the old one. The 200 is lost and it moves once more: it
+ * names the first dialog, the only one it knows, and is served again. A good-bye goes into the last dialog. */
+static void test_replaces_moved_peer(void **state)
+{
+    (void)state;
+    for (int held = 0; held < 2; held++) {
+        scene *s = hand_scene();
+        hand a, b, c;
+        roam_call_id id = hand_calls(&a, s, HAND_SDP, "");
+        if (held) {
+            assert_int_equal(roam_call_hold(s->agent->ua, id), 0);
+            world_flush(s->agent);
+            world_run(&s->world, ROAM_MS(100));
+            hand_answer(&a, hand_asked(&a, "INVITE"), 200, "", HAND_SDP "a=recvonly\r\n");
+            world_run(&s->world, ROAM_MS(100));
+            assert_int_equal(call_of(s->agent, id).hold, ROAM_HOLD_LOCAL);
+        }
+        uint64_t sent = call_of(s->agent, id).media.packets_sent;
+        world_forget(s->agent);
+        hand_replacing(&b, s, &a, "203.0.113.77:5060", NULL);
+        assert_int_equal(hand_status(&b, b.cseq, "INVITE"), 0); /* it went to where the INVITE came from */
+        const seen *bye = last_from(s, WIFI, "BYE ");
+        assert_non_null(bye);
+        assert_non_null(strstr(bye->text, a.call_id));
+        assert_int_equal(call_of(s->agent, id).link, ROAM_LINK_MOVING);
+        hand_replacing(&c, s, &a, NULL, NULL);
+        assert_int_equal(hand_status(&c, c.cseq, "INVITE"), 200);
+        assert_non_null(strstr(hand_response(&c, c.cseq, "INVITE")->text, held ? "a=sendonly" : "a=sendrecv"));
+        hand_learn(&c, hand_response(&c, c.cseq, "INVITE"), false);
+        hand_request(&c, "ACK", c.cseq, "", "");
+        world_run(&s->world, ROAM_MS(200));
+        assert_int_equal(calls_of(s->agent), 1);
+        roam_call_info info = call_of(s->agent, id);
+        assert_int_equal(info.state, ROAM_CALL_CONFIRMED);
+        assert_int_equal(info.hold, held ? ROAM_HOLD_LOCAL : ROAM_HOLD_NONE);
+        assert_int_equal(info.link, ROAM_LINK_OK);
+        assert_string_equal(info.call_id, c.call_id);
+        assert_int_equal(world_count(s->agent, ROAM_EVENT_CALL_INCOMING), 0);
+        assert_int_equal(world_count(s->agent, ROAM_EVENT_CALL_REPLACED), 0);
+        assert_int_equal(world_count(s->agent, ROAM_EVENT_CALL_STATE), 0);
+        assert_true(info.media.packets_sent > sent); /* the same stream counts on */
+        assert_in_range(packets_in_a_second(s, id), 45, 55);
+        assert_int_equal(roam_call_hangup(s->agent->ua, id), 0);
+        world_flush(s->agent);
+        world_run(&s->world, ROAM_MS(100));
+        assert_non_null(strstr(hand_asked(&c, "BYE")->text, c.call_id));
+        hand_answer(&c, hand_asked(&c, "BYE"), 200, "", "");
+        world_run(&s->world, ROAM_MS(100));
+        assert_int_equal(calls_of(s->agent), 0);
+        scene_free(s);
+    }
+}
+
+/* Somebody else takes the place of the peer (an attended transfer): a new call, up without being asked; CALL_REPLACED names both; the old one ends with BYE; what the user hears and says
+ * goes on in the new one. An offer that cannot be leaves the old call alone. */
+static void test_replaces_transfer(void **state)
+{
+    (void)state;
+    scene *s = hand_scene();
+    hand a, b;
+    roam_call_id id = hand_calls(&a, s, HAND_SDP, "");
+    world_forget(s->agent);
+    hand_begin(&b, s);
+    b.user = "carol";
+    char value[600];
+    snprintf(value, sizeof value, "Replaces: %s;to-tag=%s;from-tag=%s\r\n", a.call_id, a.agent_tag, a.own_tag);
+    hand_request(&b, "INVITE", 0, value, "v=0\r\no=h 1 2 IN IP4 " HAND "\r\ns=-\r\nc=IN IP4 " HAND "\r\nt=0 0\r\nm=audio 7000 RTP/AVP 18\r\n");
+    world_run(&s->world, ROAM_MS(200));
+    assert_int_equal(hand_status(&b, b.cseq, "INVITE"), 488);
+    assert_in_range(packets_in_a_second(s, id), 45, 55);
+    hand_replacing(&b, s, &a, NULL, "carol");
+    assert_int_equal(hand_status(&b, b.cseq, "INVITE"), 200);
+    hand_learn(&b, hand_response(&b, b.cseq, "INVITE"), false);
+    hand_request(&b, "ACK", b.cseq, "", "");
+    world_run(&s->world, ROAM_MS(200));
+    const roam_event *e = world_last(s->agent, ROAM_EVENT_CALL_REPLACED);
+    assert_non_null(e);
+    assert_int_equal(e->call, id);
+    roam_call_id other = e->other_call;
+    assert_int_not_equal(other, id);
+    assert_int_equal(call_of(s->agent, other).state, ROAM_CALL_CONFIRMED);
+    assert_int_equal(world_count(s->agent, ROAM_EVENT_CALL_INCOMING), 0);
+    const seen *bye = hand_asked(&a, "BYE");
+    assert_non_null(strstr(bye->text, a.call_id));
+    hand_answer(&a, bye, 200, "", "");
+    world_run(&s->world, ROAM_MS(200));
+    assert_int_equal(calls_of(s->agent), 1);
+    assert_in_range(packets_in_a_second(s, other), 45, 55);
+    scene_free(s);
+}
+
+/* Picked up elsewhere: we called, it rings there, and somebody else takes our call. The INVITE that rang is cancelled. */
+static void test_replaces_pickup(void **state)
+{
+    (void)state;
+    scene *s = hand_scene();
+    hand a, b;
+    hand_begin(&a, s);
+    roam_call_id id = call_to(s->agent, s->account, "sip:hand@" HAND);
+    world_run(&s->world, ROAM_MS(200));
+    hand_learn(&a, hand_asked(&a, "INVITE"), true);
+    hand_answer(&a, hand_asked(&a, "INVITE"), 180, "", "");
+    world_run(&s->world, ROAM_MS(200));
+    assert_int_equal(call_of(s->agent, id).state, ROAM_CALL_EARLY);
+    hand_replacing(&b, s, &a, NULL, "carol");
+    assert_int_equal(hand_status(&b, b.cseq, "INVITE"), 200);
+    assert_non_null(hand_asked(&a, "CANCEL"));
+    hand_answer(&a, hand_asked(&a, "CANCEL"), 200, "", "");
+    const seen *invite = hand_asked(&a, "INVITE");
+    hand_answer(&a, invite, 487, "", "");
+    hand_learn(&b, hand_response(&b, b.cseq, "INVITE"), false);
+    hand_request(&b, "ACK", b.cseq, "", "");
+    world_run(&s->world, ROAM_MS(200));
+    assert_int_equal(calls_of(s->agent), 1);
+    assert_int_equal(call_of(s->agent, world_last(s->agent, ROAM_EVENT_CALL_REPLACED)->other_call).state, ROAM_CALL_CONFIRMED);
+    scene_free(s);
+}
+
+/* ---- it rings, and the path changes ---- */
+
+/* 180 once more from the new path, with the new Contact; UPDATE without SDP in the early dialog. 481: the caller has gone, the ringing ends. Any other answer, or none, means nothing. A caller that
+ * has no UPDATE is not asked. */
+static void test_ringing_and_move(void **state)
+{
+    (void)state;
+    static const unsigned answers[] = {481, 200, 500, 405, 0};
+    for (size_t i = 0; i <= sizeof answers / sizeof *answers; i++) {
+        bool asks = i < sizeof answers / sizeof *answers;
+        scene *s = hand_scene();
+        hand h;
+        roam_call_id id = rings(&h, s, asks ? allow : "Allow: INVITE, ACK, BYE, CANCEL\r\n", HAND_SDP);
+        unsigned invite = h.cseq;
+        set_addrs(s, scene_cell);
+        roam_time t0 = s->world.now;
+        world_run(&s->world, ROAM_MS(100));
+        const seen *ring = last_from(s, CELL, "SIP/2.0 180");
+        assert_non_null(ring);
+        assert_non_null(strstr(ring->text, "Contact: <sip:alice@" CELL));
+        const seen *update = hand_asked(&h, "UPDATE");
+        assert_int_equal(update != NULL, asks);
+        if (asks) {
+            assert_true(update->time == t0);
+            assert_non_null(strstr(update->text, "Contact: <sip:alice@" CELL));
+            assert_null(strstr(update->text, "m=audio"));
+            if (answers[i])
+                hand_answer(&h, update, answers[i], "", "");
+            world_run(&s->world, ROAM_MS(200));
+        }
+        if (asks && answers[i] == 481) {
+            assert_int_equal(calls_of(s->agent), 0);
+            assert_string_equal(world_last(s->agent, ROAM_EVENT_CALL_STATE)->reason, "the caller gave up while away");
+            assert_int_equal(hand_status(&h, invite, "INVITE"), 487);
+        } else {
+            world_run(&s->world, ROAM_SECONDS(40));
+            assert_int_equal(call_of(s->agent, id).state, ROAM_CALL_INCOMING);
+            assert_int_equal(call_of(s->agent, id).link, ROAM_LINK_OK);
+            assert_int_equal(hand_count(&h, "UPDATE"), asks);
+            answer(s->agent, id);
+            world_run(&s->world, ROAM_MS(200));
+            const seen *ok = last_from(s, CELL, "SIP/2.0 200");
+            assert_non_null(strstr(ok->text, "c=IN IP4 " CELL));
+            hand_learn(&h, ok, false);
+            hand_request(&h, "ACK", invite, "", "");
+            world_run(&s->world, ROAM_MS(200));
+            assert_int_equal(call_of(s->agent, id).state, ROAM_CALL_CONFIRMED);
+        }
+        scene_free(s);
+    }
+}
+
+/* The INVITE says how long it waits (Expires): 487 then, also where no path was there to hear a CANCEL. */
+static void test_expires(void **state)
+{
+    (void)state;
+    scene *s = hand_scene();
+    hand h;
+    rings(&h, s, "Expires: 5\r\n", HAND_SDP);
+    world_run(&s->world, ROAM_MS(4500));
+    assert_int_equal(calls_of(s->agent), 1);
+    world_run(&s->world, ROAM_SECONDS(1));
+    assert_int_equal(calls_of(s->agent), 0);
+    assert_int_equal(hand_status(&h, h.cseq, "INVITE"), 487);
+    rings(&h, s, "Expires: 5\r\n", HAND_SDP);
+    set_addrs(s, scene_none);
+    world_run(&s->world, ROAM_SECONDS(6));
+    assert_int_equal(calls_of(s->agent), 0);
+    scene_free(s);
+}
+
+/* The same INVITE by another way: 482 as long as the first way works (RFC 3261 8.2.2.2). After a move the copy that found our new Contact is the one to answer: no second ring, one tag, the old
+ * branch 487. Sent again by its caller with a higher CSeq: likewise. */
+static void test_copies(void **state)
+{
+    (void)state;
+    scene *s = hand_scene();
+    hand h;
+    roam_call_id id = rings(&h, s, "", HAND_SDP);
+    unsigned invite = h.cseq;
+    char tag[128];
+    hand_copy(strstr(hand_response(&h, invite, "INVITE")->text, "\r\nTo: "), ";tag=", "\r;", tag, sizeof tag);
+    hand_request(&h, "INVITE", invite, "", HAND_SDP);
+    world_run(&s->world, ROAM_MS(200));
+    assert_int_equal(hand_status(&h, invite, "INVITE"), 482);
+    set_addrs(s, scene_cell);
+    world_run(&s->world, ROAM_SECONDS(1));
+    roam_time t0 = s->world.now;
+    hand_request(&h, "INVITE", invite, "", HAND_SDP);
+    world_run(&s->world, ROAM_MS(200));
+    assert_int_equal(responses(s, 487, t0), 1);
+    assert_int_equal(responses(s, 180, t0), 1);
+    const seen *ring = hand_response(&h, invite, "INVITE");
+    assert_int_equal(hand_status(&h, invite, "INVITE"), 180);
+    assert_non_null(strstr(ring->text, tag));
+    char branch[96];
+    snprintf(branch, sizeof branch, "h%s%u;", h.own_tag, h.branch);
+    assert_non_null(strstr(ring->text, branch));
+    unsigned next = hand_request(&h, "INVITE", 0, "", HAND_SDP);
+    world_run(&s->world, ROAM_MS(200));
+    assert_int_equal(hand_status(&h, next, "INVITE"), 180);
+    assert_int_equal(hand_status(&h, invite, "INVITE"), 487);
+    assert_int_equal(calls_of(s->agent), 1);
+    assert_int_equal(world_count(s->agent, ROAM_EVENT_CALL_INCOMING), 1);
+    answer(s->agent, id);
+    world_run(&s->world, ROAM_MS(200));
+    assert_int_equal(hand_status(&h, next, "INVITE"), 200);
+    assert_non_null(strstr(hand_response(&h, next, "INVITE")->text, tag));
+    hand_learn(&h, hand_response(&h, next, "INVITE"), false);
+    hand_request(&h, "ACK", next, "", "");
+    world_run(&s->world, ROAM_MS(200));
+    assert_int_equal(call_of(s->agent, id).state, ROAM_CALL_CONFIRMED);
+    assert_in_range(packets_in_a_second(s, id), 45, 55);
+    scene_free(s);
+}
+
+/* ---- between our 200 and its ACK ---- */
+
+/* A peer with UPDATE: the 200 again from the new path at once, UPDATE without SDP, whose 2xx stands for the ACK; then a re-INVITE for the media. One without: its ACK may come by itself; else OPTIONS, and
+ * after its 2xx the re-INVITE, whose 2xx stands for the ACK. A 491 to it says that our 200 has not arrived: that is still repeated. */
+static void test_move_before_ack(void **state)
+{
+    (void)state;
+    enum { WITH_UPDATE, WITHOUT, ACK_COMES, GLARE, CASES };
+    for (int i = 0; i < CASES; i++) {
+        scene *s = hand_scene();
+        hand h;
+        roam_call_id id = rings(&h, s, i == WITH_UPDATE ? allow : "Allow: INVITE, ACK, BYE, CANCEL, OPTIONS\r\n", HAND_SDP);
+        unsigned invite = h.cseq;
+        answer(s->agent, id);
+        world_run(&s->world, ROAM_MS(100));
+        hand_learn(&h, hand_response(&h, invite, "INVITE"), false);
+        set_addrs(s, scene_cell);
+        roam_time t0 = s->world.now;
+        world_run(&s->world, ROAM_MS(300));
+        assert_true(responses(s, 200, t0) >= 1);
+        assert_non_null(last_from(s, CELL, "SIP/2.0 200"));
+        assert_int_equal(hand_count(&h, "INVITE"), 0);
+        if (i == ACK_COMES)
+            hand_request(&h, "ACK", invite, "", "");
+        if (i == WITH_UPDATE) {
+            assert_null(strstr(hand_asked(&h, "UPDATE")->text, "m=audio"));
+            hand_answer(&h, hand_asked(&h, "UPDATE"), 200, allow, "");
+        }
+        world_run(&s->world, ROAM_SECONDS(1));
+        if (i == WITHOUT || i == GLARE) {
+            assert_int_equal(call_of(s->agent, id).state, ROAM_CALL_CONNECTING);
+            hand_answer(&h, hand_asked(&h, "OPTIONS"), 200, "", "");
+        } else {
+            assert_null(hand_asked(&h, "OPTIONS"));
+            assert_int_equal(call_of(s->agent, id).state, ROAM_CALL_CONFIRMED);
+        }
+        world_run(&s->world, ROAM_MS(200));
+        const seen *reinvite = hand_asked(&h, "INVITE");
+        assert_non_null(strstr(reinvite->text, "c=IN IP4 " CELL));
+        if (i == GLARE) {
+            hand_answer(&h, reinvite, 491, "", "");
+            roam_time t1 = s->world.now;
+            world_run(&s->world, ROAM_SECONDS(5));
+            assert_true(responses(s, 200, t1) >= 1);
+            assert_int_equal(call_of(s->agent, id).state, ROAM_CALL_CONNECTING);
+            reinvite = hand_asked(&h, "INVITE");
+        }
+        hand_answer(&h, reinvite, 200, "", HAND_SDP);
+        world_run(&s->world, ROAM_MS(300));
+        assert_int_equal(call_of(s->agent, id).state, ROAM_CALL_CONFIRMED);
+        assert_in_range(packets_in_a_second(s, id), 45, 55);
+        t0 = s->world.now;
+        world_run(&s->world, ROAM_SECONDS(40));
+        assert_int_equal(responses(s, 200, t0), 0);
+        assert_int_equal(hand_count(&h, "BYE"), 0);
+        scene_free(s);
+    }
+}
+
+/* No ACK in 64*T1 because of the move, and nobody answers what we ask: no good-bye for it; the question is asked again, and its 2xx, late as it is, makes the call. Never answered: ended after offline_max. */
+static void test_ack_overdue(void **state)
+{
+    (void)state;
+    for (int late = 0; late < 2; late++) {
+        scene *s = hand_scene();
+        hand h;
+        roam_call_id id = rings(&h, s, "Allow: INVITE, ACK, BYE, CANCEL\r\n", HAND_SDP);
+        answer(s->agent, id);
+        world_run(&s->world, ROAM_MS(100));
+        hand_learn(&h, hand_response(&h, h.cseq, "INVITE"), false);
+        set_addrs(s, scene_cell);
+        world_run(&s->world, ROAM_SECONDS(50));
+        assert_int_equal(hand_count(&h, "BYE"), 0);
+        assert_int_equal(call_of(s->agent, id).state, ROAM_CALL_CONNECTING);
+        if (late) {
+            hand_answer(&h, hand_asked(&h, "OPTIONS"), 200, "", "");
+            world_run(&s->world, ROAM_MS(200));
+            assert_int_equal(call_of(s->agent, id).state, ROAM_CALL_CONFIRMED);
+            hand_answer(&h, hand_asked(&h, "INVITE"), 200, "", HAND_SDP);
+            world_run(&s->world, ROAM_MS(300));
+            assert_in_range(packets_in_a_second(s, id), 45, 55);
+        } else {
+            world_run(&s->world, ROAM_SECONDS(120));
+            assert_int_equal(hand_count(&h, "BYE"), 1);
+            world_run(&s->world, ROAM_SECONDS(70));
+            assert_int_equal(calls_of(s->agent), 0);
+        }
+        scene_free(s);
+    }
+}
+
+/* Our 200 had the offer and the answer is due in the ACK: two steps. The target first; the media when the answer is in, or, where it was lost with the ACK, by an offer of ours. */
+static void test_answer_in_ack_and_move(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 4; i++) {
+        bool has_update = i & 1, lost = i & 2;
+        scene *s = hand_scene();
+        hand h;
+        roam_call_id id = rings(&h, s, has_update ? allow : "Allow: INVITE, ACK, BYE, CANCEL\r\n", "");
+        unsigned invite = h.cseq;
+        answer(s->agent, id);
+        world_run(&s->world, ROAM_MS(100));
+        hand_learn(&h, hand_response(&h, invite, "INVITE"), false);
+        set_addrs(s, scene_cell);
+        world_run(&s->world, ROAM_MS(1200));
+        const seen *question = hand_asked(&h, has_update ? "UPDATE" : "OPTIONS");
+        assert_non_null(question);
+        assert_null(strstr(question->text, "m=audio"));
+        hand_answer(&h, question, 200, has_update ? allow : "", "");
+        world_run(&s->world, ROAM_MS(500));
+        assert_int_equal(call_of(s->agent, id).state, ROAM_CALL_CONNECTING);
+        assert_int_equal(hand_count(&h, "INVITE"), 0);
+        if (!lost)
+            hand_request(&h, "ACK", invite, "", HAND_SDP);
+        world_run(&s->world, lost ? ROAM_SECONDS(5) : ROAM_MS(200));
+        assert_int_equal(call_of(s->agent, id).state, ROAM_CALL_CONFIRMED);
+        assert_int_equal(hand_count(&h, "INVITE"), 1);
+        assert_non_null(strstr(hand_asked(&h, "INVITE")->text, "c=IN IP4 " CELL));
+        hand_answer(&h, hand_asked(&h, "INVITE"), 200, "", HAND_SDP);
+        world_run(&s->world, ROAM_MS(300));
+        assert_in_range(packets_in_a_second(s, id), 45, 55);
+        assert_int_equal(call_of(s->agent, id).link, ROAM_LINK_OK);
+        scene_free(s);
+    }
+}
+
+/* ---- races (RFC 5407) ---- */
+
+/* BYE before the ACK ends the call. A CANCEL that crossed our 200 is answered and changes nothing. A re-INVITE before the ACK: taken, as it shows that our 200 arrived; with our offer open in that 200 it is
+ * 491. A CANCEL for a re-INVITE that is answered changes nothing. */
+static void test_races(void **state)
+{
+    (void)state;
+    scene *s = hand_scene();
+    hand h;
+    roam_call_id id = rings(&h, s, "", HAND_SDP);
+    answer(s->agent, id);
+    world_run(&s->world, ROAM_MS(100));
+    hand_learn(&h, hand_response(&h, h.cseq, "INVITE"), false);
+    unsigned bye = hand_request(&h, "BYE", 0, "", "");
+    world_run(&s->world, ROAM_MS(200));
+    assert_int_equal(hand_status(&h, bye, "BYE"), 200);
+    assert_int_equal(calls_of(s->agent), 0);
+
+    for (int offer = 0; offer < 2; offer++) {
+        id = rings(&h, s, "", offer ? "" : HAND_SDP);
+        unsigned invite = h.cseq;
+        answer(s->agent, id);
+        h.branch--; /* the CANCEL has the branch of its INVITE */
+        hand_request(&h, "CANCEL", invite, "", "");
+        world_run(&s->world, ROAM_MS(200));
+        assert_int_equal(hand_status(&h, invite, "CANCEL"), 200);
+        assert_int_equal(call_of(s->agent, id).state, ROAM_CALL_CONNECTING);
+        hand_learn(&h, hand_response(&h, invite, "INVITE"), false);
+        unsigned again = hand_request(&h, "INVITE", 0, "", HAND_SDP "a=sendonly\r\n");
+        world_run(&s->world, ROAM_MS(200));
+        assert_int_equal(hand_status(&h, again, "INVITE"), offer ? 491 : 200);
+        hand_request(&h, "ACK", again, "", "");
+        hand_request(&h, "ACK", invite, "", offer ? HAND_SDP : "");
+        world_run(&s->world, ROAM_MS(200));
+        assert_int_equal(call_of(s->agent, id).state, ROAM_CALL_CONFIRMED);
+        assert_int_equal(call_of(s->agent, id).hold, offer ? ROAM_HOLD_NONE : ROAM_HOLD_REMOTE);
+        bye = hand_request(&h, "BYE", 0, "", "");
+        world_run(&s->world, ROAM_MS(200));
+        assert_int_equal(hand_status(&h, bye, "BYE"), 200);
+    }
+    scene_free(s);
+}
+
+/* RFC 6141: a re-INVITE that is refused changes neither the media nor the target; one that is accepted does; an UPDATE does. */
+static void test_target_of_reinvites(void **state)
+{
+    (void)state;
+    scene *s = hand_scene();
+    hand h;
+    roam_call_id id = hand_calls(&h, s, HAND_SDP, "");
+    h.contact = "sip:hand@203.0.113.77:5060";
+    unsigned refused = hand_request(&h, "INVITE", 0, "", "v=0\r\no=h 1 2 IN IP4 " HAND "\r\ns=-\r\nc=IN IP4 " HAND "\r\nt=0 0\r\nm=audio 7000 RTP/AVP 18\r\n");
+    world_run(&s->world, ROAM_MS(200));
+    assert_int_equal(hand_status(&h, refused, "INVITE"), 488);
+    hand_request(&h, "ACK", refused, "", "");
+    assert_in_range(packets_in_a_second(s, id), 45, 55);
+    assert_int_equal(roam_call_hold(s->agent->ua, id), 0);
+    world_flush(s->agent);
+    world_run(&s->world, ROAM_MS(100));
+    assert_non_null(strstr(hand_asked(&h, "INVITE")->text, "INVITE sip:hand@" HAND ":5060 "));
+    hand_answer(&h, hand_asked(&h, "INVITE"), 200, "", HAND_SDP "a=recvonly\r\n");
+    world_run(&s->world, ROAM_MS(100));
+    unsigned accepted = hand_request(&h, "INVITE", 0, "", HAND_SDP "a=recvonly\r\n");
+    world_run(&s->world, ROAM_MS(200));
+    assert_int_equal(hand_status(&h, accepted, "INVITE"), 200);
+    hand_request(&h, "ACK", accepted, "", "");
+    world_run(&s->world, ROAM_MS(100));
+    assert_int_equal(roam_call_resume(s->agent->ua, id), 0);
+    world_flush(s->agent);
+    world_run(&s->world, ROAM_MS(100));
+    assert_non_null(strstr(last_from(s, WIFI, "INVITE ")->text, "INVITE sip:hand@203.0.113.77:5060 "));
+    scene_free(s);
+}
+
+/* ---- in a world ---- */
+
+/* bob calls through the proxy and is answered; he moves: INVITE with Replaces to the AOR. One call for alice, sound goes on, and bob's side is whole. And the same with a move of alice's between his
+ * INVITE and her answer. */
+static void test_world_peer_moves(void **state)
+{
+    (void)state;
+    for (int both = 0; both < 2; both++) {
+        scene *s = scene_new((scene_options){0});
+        uint32_t first, second;
+        assert_int_equal(peer_call(s->callee->peer, s->world.now, "sip:alice@example.com", &first), 0);
+        world_run(&s->world, ROAM_SECONDS(1));
+        roam_call_id id = incoming(s->agent);
+        answer(s->agent, id);
+        world_run(&s->world, ROAM_SECONDS(1));
+        assert_two_way(s, s->agent, id);
+        world_forget(s->agent);
+        const roam_leg *leg = peer_leg(s->callee->peer, first);
+        assert_int_equal(peer_call_replacing(s->callee->peer, s->world.now, "sip:alice@example.com", leg->dialog.call_id, leg->dialog.remote_tag, leg->dialog.local_tag, &second), 0);
+        if (both) {
+            world_run(&s->world, ROAM_MS(20));
+            set_addrs(s, scene_cell);
+        }
+        world_run(&s->world, ROAM_SECONDS(both ? 40 : 2));
+        assert_int_equal(calls_of(s->agent), 1);
+        assert_int_equal(call_of(s->agent, id).state, ROAM_CALL_CONFIRMED);
+        if (!both) {
+            assert_int_equal(peer_leg(s->callee->peer, second)->state, LEG_CONFIRMED);
+            assert_int_equal(peer_leg(s->callee->peer, first)->state, LEG_ENDED);
+        }
+        assert_int_equal(world_count(s->agent, ROAM_EVENT_CALL_INCOMING), 0);
+        assert_int_equal(call_of(s->agent, id).link, ROAM_LINK_OK);
+        assert_two_way(s, s->agent, id);
+        scene_free(s);
+    }
+}
+
+/* It rings, the network changes, the user answers 0 to 3 s later: one call, up, with sound both ways; with a caller that knows UPDATE and with one that does not; also with early media. The change may also
+ * come right after the answer, before the ACK. */
+static void test_world_ringing(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 24; i++) {
+        static const unsigned before[] = {30, 100, 3000}; /* ms from the change to the answer */
+        bool update = i & 1, early = i & 2, after = i & 4;
+        roam_peer_config callee = {.no_update = !update, .rel = early ? PEER_REL_ACCEPTED : PEER_REL_NONE};
+        scene *s = scene_new((scene_options){.callee = &callee});
+        uint32_t theirs;
+        assert_int_equal(peer_call(s->callee->peer, s->world.now, "sip:alice@example.com", &theirs), 0);
+        world_run(&s->world, ROAM_SECONDS(1));
+        roam_call_id id = incoming(s->agent);
+        if (early) {
+            progress(s->agent, id, 183, true);
+            world_run(&s->world, ROAM_SECONDS(1));
+        }
+        if (after) {
+            answer(s->agent, id);
+            world_run(&s->world, ROAM_MS(20 + 30 * (unsigned)(i >> 3)));
+            set_addrs(s, scene_cell);
+        } else {
+            set_addrs(s, scene_cell);
+            world_run(&s->world, ROAM_MS(before[i >> 3]));
+            answer(s->agent, id);
+        }
+        world_run(&s->world, ROAM_SECONDS(6));
+        assert_int_equal(call_of(s->agent, id).state, ROAM_CALL_CONFIRMED);
+        assert_int_equal(peer_leg(s->callee->peer, theirs)->state, LEG_CONFIRMED);
+        assert_int_equal(calls_of(s->agent), 1);
+        assert_two_way(s, s->agent, id);
+        assert_one_binding(s, "alice", CELL);
+        scene_free(s);
+    }
+}
+
+/* The caller gives up while there is no network: back on another one, the UPDATE's 481 ends the ringing at once. */
+static void test_world_caller_gone(void **state)
+{
+    (void)state;
+    scene *s = scene_new((scene_options){0});
+    uint32_t theirs;
+    assert_int_equal(peer_call(s->callee->peer, s->world.now, "sip:alice@example.com", &theirs), 0);
+    world_run(&s->world, ROAM_SECONDS(1));
+    assert_int_equal(calls_of(s->agent), 1);
+    set_addrs(s, scene_none);
+    world_run(&s->world, ROAM_SECONDS(2));
+    assert_int_equal(peer_hangup(s->callee->peer, s->world.now, theirs), 0);
+    world_run(&s->world, ROAM_SECONDS(38));
+    assert_int_equal(calls_of(s->agent), 1);
+    set_addrs(s, scene_cell);
+    world_run(&s->world, ROAM_SECONDS(2));
+    assert_int_equal(calls_of(s->agent), 0);
+    assert_string_equal(world_last(s->agent, ROAM_EVENT_CALL_STATE)->reason, "the caller gave up while away");
+    scene_free(s);
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 1)
@@ -333,6 +957,22 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_offer_in_provisional),
         cmocka_unit_test(test_early_offers),
         cmocka_unit_test(test_early_target_refresh),
+        cmocka_unit_test(test_prack_pending_and_move),
+        cmocka_unit_test(test_replaces_refused),
+        cmocka_unit_test(test_replaces_moved_peer),
+        cmocka_unit_test(test_replaces_transfer),
+        cmocka_unit_test(test_replaces_pickup),
+        cmocka_unit_test(test_ringing_and_move),
+        cmocka_unit_test(test_expires),
+        cmocka_unit_test(test_copies),
+        cmocka_unit_test(test_move_before_ack),
+        cmocka_unit_test(test_ack_overdue),
+        cmocka_unit_test(test_answer_in_ack_and_move),
+        cmocka_unit_test(test_races),
+        cmocka_unit_test(test_target_of_reinvites),
+        cmocka_unit_test(test_world_peer_moves),
+        cmocka_unit_test(test_world_ringing),
+        cmocka_unit_test(test_world_caller_gone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

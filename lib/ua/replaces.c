@@ -1,5 +1,6 @@
 #include "ua/replaces.h"
 
+#include "ua/farewell.h"
 #include "ua/uas.h"
 
 int replaces_parse(roam_span value, roam_replaces *out)
@@ -91,25 +92,6 @@ static bool same_party(const roam_call *call, const roam_message *m)
            uri_same_aor(&from.uri, &known.uri);
 }
 
-static void on_nothing(void *user, roam_client_txn *txn, roam_client_event event, const roam_message *response)
-{
-    (void)user, (void)txn, (void)event, (void)response;
-}
-
-/* To the old dialog, whose other end is most likely where nobody is any more. Nothing depends on it. */
-static void send_bye(roam_call *call, roam_flow *flow)
-{
-    roam_request r;
-    roam_auth_attempt attempt = {0};
-    if (call->dialog.state != DIALOG_CONFIRMED || !flow_usable(flow))
-        return;
-    dialog_request_begin(&call->dialog, &call->ua->sip, &r, flow, METHOD_BYE, 0);
-    credentials_write(&call->account->credentials, &attempt, AUTH_REQUEST, &r.w, SPAN("BYE"), span_of(call->dialog.remote_target));
-    write_agent_headers(call->ua, &r.w, true);
-    write_body(&r.w, SPAN(""), SPAN(""));
-    (void)request_send(&r, on_nothing, NULL);
-}
-
 /* Everything that is under way in the old dialog is over. */
 static void leave_dialog(roam_call *call)
 {
@@ -192,10 +174,9 @@ static void go_on(roam_call *call, roam_server_txn *txn, const roam_message *m)
     }
     roam_flow *flow = call->flow ? flow_ref(call->flow) : flow_get(&ua->sip, server_txn_flow(txn)->path, &call->hop);
     replaces_leave_dialog(call);
-    send_bye(call, flow);
-    flow_unref(flow);
     map_remove(&ua->call_dialogs, &call->dialog_node);
-    dialog_free(&call->dialog);
+    farewell_say(call->account, &call->dialog, flow); /* to where most likely nobody is any more; nothing depends on it */
+    flow_unref(flow);
     call->dialog = d;
     if (call_index_dialog(call) != 0 || (m->body.len && session_take_offer(&call->session, m->body) != 0)) {
         uas_respond(ua, txn, 500, "");

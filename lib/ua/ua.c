@@ -2,6 +2,7 @@
 
 #include "ua/account.h"
 #include "ua/call.h"
+#include "ua/farewell.h"
 #include "ua/pager.h"
 #include "ua/subscription.h"
 #include "ua/transfer.h"
@@ -114,6 +115,7 @@ roam_ua *roam_ua_new(const roam_ua_config *config)
     list_init(&ua->subscriptions);
     list_init(&ua->pages);
     list_init(&ua->work);
+    list_init(&ua->farewells);
     list_init(&ua->dead_calls);
     list_init(&ua->dead_subscriptions);
     list_init(&ua->dead_pages);
@@ -192,6 +194,7 @@ void roam_ua_free(roam_ua *ua)
         subscription_free(sub);
     list_each(page, &ua->pages, roam_page, node)
         page_free(page);
+    farewell_free_all(ua);
     bury(ua);
     list_each(account, &ua->accounts, roam_account, node)
         account_free(account);

@@ -66,6 +66,7 @@ struct roam_ua {
         roam_call_id heir; /* the call that a late 2xx may still become; 0: none */
     } given_up[UA_GIVEN_UP]; /* INVITEs without a final answer, the latest ones */
     size_t next_given_up;
+    roam_list farewells;   /* see ua/farewell.c */
     uint64_t ended_dialogs[UA_ENDED_DIALOGS]; /* hashes of the latest, see ua/replaces.c */
     size_t next_ended_dialog;
     uint64_t dropped;
