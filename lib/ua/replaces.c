@@ -1,5 +1,6 @@
 #include "ua/replaces.h"
 
+#include "ua/early.h"
 #include "ua/farewell.h"
 #include "ua/uas.h"
 
@@ -51,6 +52,8 @@ static roam_call *find(const roam_ua *ua, const roam_replaces *r)
 {
     roam_call *call = call_by_dialog(ua, r->call_id, r->to_tag);
     if (call && call->dialog.remote_tag && span_eq(span_of(call->dialog.remote_tag), r->from_tag))
+        return call;
+    if (call && early_find(call, r->from_tag)) /* one of the forks that ring */
         return call;
     uint64_t h = hash(ua, r->call_id, r->to_tag, r->from_tag);
     list_each(other, &ua->calls, roam_call, node)
