@@ -476,6 +476,89 @@ static void test_peer_moved_too(void **state)
     }
 }
 
+/* ---- two agents, a proxy, and both move ---- */
+
+typedef struct pair {
+    scene *s;
+    sim_node *carol;
+    roam_call_id id, hers;
+} pair;
+
+static pair pair_new(const roam_account_config *alice)
+{
+    static const char *const home[] = {"10.9.0.3", NULL};
+    roam_account_config config = scene_account("sip:carol@example.com", "third");
+    roam_account_id account;
+    pair p = {.s = scene_new((scene_options){.account = alice})};
+    roam_call_options options = {.source = roam_tone_source(600)};
+    p.carol = world_agent(&p.s->world, "carol", NULL);
+    world_set_addrs(p.carol, home);
+    assert_int_equal(roam_account_add(p.carol->ua, &config, &account), 0);
+    world_flush(p.carol);
+    world_run(&p.s->world, ROAM_SECONDS(1));
+    p.id = call_to(p.s->agent, p.s->account, "carol");
+    world_run(&p.s->world, ROAM_SECONDS(1));
+    const roam_event *e = world_last(p.carol, ROAM_EVENT_CALL_INCOMING);
+    assert_non_null(e);
+    p.hers = e->call;
+    assert_int_equal(roam_call_answer(p.carol->ua, p.hers, &options), 0);
+    world_flush(p.carol);
+    world_run(&p.s->world, ROAM_SECONDS(1));
+    return p;
+}
+
+static void assert_pair_whole(pair *p)
+{
+    assert_int_equal(calls_of(p->s->agent), 1);
+    assert_int_equal(calls_of(p->carol), 1);
+    assert_int_equal(call_of(p->s->agent, p->id).state, ROAM_CALL_CONFIRMED);
+    assert_int_equal(call_of(p->carol, p->hers).state, ROAM_CALL_CONFIRMED);
+    assert_int_equal(call_of(p->s->agent, p->id).link, ROAM_LINK_OK);
+    assert_int_equal(call_of(p->carol, p->hers).link, ROAM_LINK_OK);
+    assert_string_equal(call_of(p->s->agent, p->id).call_id, call_of(p->carol, p->hers).call_id);
+    assert_two_way(p->s, p->s->agent, p->id);
+    assert_two_way(p->s, p->carol, p->hers);
+}
+
+/* Both lose their networks for others: at once, and one 25, 50, 100, 150, 300 ms after the other, in both orders; then once more the other way about. 2 s and six round trips after the second one is up
+ * the call is whole for both: one call each, sound both ways, nothing rang. With the old networks still there as well: sooner. */
+static void test_both_move(void **state)
+{
+    (void)state;
+    static const char *const away[] = {"10.8.0.4", NULL}, *const home[] = {"10.9.0.3", NULL}, *const away_too[] = {"10.8.0.4", "10.9.0.3", NULL},
+                      *const cell_too[] = {CELL, WIFI, NULL};
+    static const unsigned apart[] = {0, 25, 50, 100, 150, 300};
+    for (int soft = 0; soft < 2; soft++)
+        for (int order = 0; order < 2; order++)
+            for (size_t i = 0; i < sizeof apart / sizeof *apart; i++) {
+                pair p = pair_new(NULL);
+                size_t rang = world_count(p.carol, ROAM_EVENT_CALL_INCOMING) + world_count(p.s->agent, ROAM_EVENT_CALL_INCOMING);
+                for (int round = 0; round < 2; round++) {
+                    const char *const *to_alice = round ? scene_wifi : soft ? cell_too : scene_cell;
+                    const char *const *to_carol = round ? home : soft ? away_too : away;
+                    if (order)
+                        world_set_addrs(p.carol, to_carol);
+                    else
+                        set_addrs(p.s, to_alice);
+                    world_run(&p.s->world, ROAM_MS(apart[i]));
+                    if (order)
+                        set_addrs(p.s, to_alice);
+                    else
+                        world_set_addrs(p.carol, to_carol);
+                    world_run(&p.s->world, ROAM_SECONDS(2) + 6 * RTT);
+                    assert_pair_whole(&p);
+                }
+                assert_int_equal(world_count(p.carol, ROAM_EVENT_CALL_INCOMING) + world_count(p.s->agent, ROAM_EVENT_CALL_INCOMING), rang);
+                world_run(&p.s->world, ROAM_SECONDS(40)); /* nothing of the old dialog comes back and ends it */
+                assert_pair_whole(&p);
+                assert_int_equal(roam_call_hangup(p.s->agent->ua, p.id), 0);
+                world_flush(p.s->agent);
+                world_run(&p.s->world, ROAM_SECONDS(1));
+                assert_int_equal(calls_of(p.s->agent) + calls_of(p.carol), 0);
+                scene_free(p.s);
+            }
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 1)
@@ -490,6 +573,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_rescue),
         cmocka_unit_test(test_rescue_not),
         cmocka_unit_test(test_peer_moved_too),
+        cmocka_unit_test(test_both_move),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
