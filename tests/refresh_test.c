@@ -1,6 +1,513 @@
 /* The confirmed call: refreshes and what their failures mean, offers under way when the network changes, both ends that move. */
 #include "refresh.h"
 
+/* ---- failures by meaning (B13) ---- */
+
+/* The call to the hand has moved, and its refresh is out. */
+static roam_call_id moving(hand *h, scene *s, const char *headers)
+{
+    roam_call_id id = called_with(h, s, headers);
+    set_addrs(s, scene_cell);
+    world_run(&s->world, ROAM_MS(100));
+    return id;
+}
+
+/* When the request left for the first time that was sent last. */
+static roam_time first_sent(const hand *h, const char *method)
+{
+    const seen *last = hand_asked(h, method);
+    for (size_t i = 0; i < h->s->nlog; i++)
+        if (strcmp(h->s->log[i].text, last->text) == 0)
+            return h->s->log[i].time;
+    return 0;
+}
+
+/* What is asked again, when, and what is not; in no case the call ends. `after` in ms from the answer's arrival, 0: never. */
+static void test_failures(void **state)
+{
+    (void)state;
+    static const struct {
+        unsigned status;
+        const char *headers;
+        unsigned from, to;
+    } cases[] = {{408, "", 400, 700},
+                 {430, "", 400, 700},
+                 {480, "", 400, 700},
+                 {487, "", 400, 700},
+                 {500, "", 400, 700},
+                 {502, "", 400, 700},
+                 {503, "", 400, 700},
+                 {504, "", 400, 700},
+                 {500, "Retry-After: 3\r\n", 2900, 3300},
+                 {503, "Retry-After: 7200\r\n", 31900, 32300},
+                 {486, "Retry-After: 2 (soon)\r\n", 1900, 2300},
+                 {491, "", 2100, 4100},
+                 {486, "", 0, 0},
+                 {603, "", 0, 0},
+                 {505, "", 0, 0},
+                 {422, "", 0, 0},
+                 {401, "", 0, 0},
+                 {405, "", 0, 0}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        scene *s = hand_scene();
+        hand h;
+        roam_call_id id = moving(&h, s, ALLOW);
+        size_t before = hand_count(&h, "INVITE");
+        hand_answer(&h, hand_asked(&h, "INVITE"), cases[i].status, cases[i].headers, "");
+        roam_time t0 = s->world.now + RTT / 2;
+        world_run(&s->world, cases[i].to ? ROAM_MS(cases[i].to) + RTT : ROAM_SECONDS(40));
+        assert_int_equal(hand_count(&h, "BYE"), 0);
+        assert_int_equal(call_of(s->agent, id).state, ROAM_CALL_CONFIRMED);
+        if (cases[i].to) {
+            assert_int_equal(hand_count(&h, "INVITE"), before + 1);
+            assert_in_range(first_sent(&h, "INVITE") - t0, ROAM_MS(cases[i].from), ROAM_MS(cases[i].to));
+            hand_answer(&h, hand_asked(&h, "INVITE"), 200, ALLOW, HAND_SDP);
+            world_run(&s->world, ROAM_MS(300));
+            const roam_event *e = world_progress(s->agent, ROAM_IP_CHANGE_RECOVERED, id);
+            assert_non_null(e);
+            assert_int_equal(e->report.retries, 1);
+            assert_int_equal(e->report.nretried, 1);
+            assert_int_equal(e->report.retried[0].status, cases[i].status);
+            assert_in_range(e->report.retried[0].at, ROAM_MS(100), ROAM_MS(300));
+        } else {
+            assert_int_equal(hand_count(&h, "INVITE"), before);
+            const roam_event *e = world_progress(s->agent, ROAM_IP_CHANGE_FAILED, id);
+            assert_non_null(e);
+            assert_int_equal(e->sip_code, cases[i].status);
+        }
+        scene_free(s);
+    }
+}
+
+/* 503 without end: 0.5, 1, 2, 4, 8, 8 s, until offline_max is over; then the move has failed, the call has not. */
+static void test_back_off(void **state)
+{
+    (void)state;
+    scene *s = hand_scene();
+    hand h;
+    roam_call_id id = moving(&h, s, ALLOW);
+    static const unsigned seconds_10[] = {5, 10, 20, 40, 80, 80, 80, 80, 80};
+    roam_time before = first_sent(&h, "INVITE");
+    for (size_t i = 0; i < sizeof seconds_10 / sizeof *seconds_10; i++) {
+        hand_answer(&h, hand_asked(&h, "INVITE"), 503, "", "");
+        world_run(&s->world, ROAM_MS(100) * seconds_10[i] + ROAM_MS(200));
+        assert_in_range(first_sent(&h, "INVITE") - before, ROAM_MS(100) * seconds_10[i], ROAM_MS(100) * seconds_10[i] + ROAM_MS(300));
+        before = first_sent(&h, "INVITE");
+    }
+    for (size_t i = 0; i < 3; i++) {
+        hand_answer(&h, hand_asked(&h, "INVITE"), 503, "", "");
+        world_run(&s->world, ROAM_SECONDS(9));
+    }
+    const roam_event *e = world_progress(s->agent, ROAM_IP_CHANGE_FAILED, id);
+    assert_non_null(e);
+    assert_int_equal(e->report.nretried, ROAM_REPORT_RETRIES);
+    assert_true(e->report.retries >= 9);
+    size_t n = hand_count(&h, "INVITE");
+    world_run(&s->world, ROAM_SECONDS(60));
+    assert_in_range(hand_count(&h, "INVITE"), n, n + 1);
+    assert_int_equal(call_of(s->agent, id).state, ROAM_CALL_CONFIRMED);
+    scene_free(s);
+}
+
+/* 481: of a hop that has not seen our REGISTER yet it is asked about once more after that, and the call goes on; said twice, or with the REGISTER done, it is the truth. */
+static void test_gone(void **state)
+{
+    (void)state;
+    static const scripted once[] = {{481, ""}, {0, ""}}, always[] = {{481, ""}};
+    roam_peer_config callee = {.answer = PEER_ANSWERS};
+    for (int variant = 0; variant < 3; variant++) {
+        scene *s = scene_new((scene_options){.callee = &callee});
+        roam_call_id id = call_to(s->agent, s->account, "bob");
+        world_run(&s->world, ROAM_SECONDS(1));
+        if (variant == 0)
+            SCRIPT(s, "INVITE", once);
+        else
+            SCRIPT(s, "INVITE", always);
+        roam_time t0 = s->world.now;
+        if (variant == 2)
+            assert_int_equal(roam_call_hold(s->agent->ua, id), 0);
+        else
+            set_addrs(s, scene_cell);
+        world_flush(s->agent);
+        world_run(&s->world, ROAM_SECONDS(1));
+        assert_int_equal(sent_from(s, variant == 2 ? WIFI : CELL, "INVITE", t0), variant == 2 ? 1 : 2);
+        assert_int_equal(calls_of(s->agent), variant == 0);
+        if (variant == 0) {
+            assert_int_equal(call_of(s->agent, id).link, ROAM_LINK_OK);
+            assert_two_way(s, s->agent, id);
+        } else {
+            assert_int_equal(world_last(s->agent, ROAM_EVENT_CALL_STATE)->sip_code, 481);
+        }
+        scene_free(s);
+    }
+}
+
+/* The offer is refused: first the codec in use alone is offered, then no new media at all: UPDATE without SDP; or, without UPDATE, the old description again while the old address lives; else nothing. The call stays,
+ * told as failed; sound goes on as far as it can. */
+static void test_media_refused(void **state)
+{
+    (void)state;
+    static const char *const both[] = {CELL, WIFI, NULL};
+    static const unsigned codes[] = {488, 606, 415};
+    for (int variant = 0; variant < 3; variant++) {
+        scene *s = hand_scene();
+        hand h;
+        roam_call_id id = called_with(&h, s, variant == 0 ? ALLOW : ALLOW_NO_UPDATE);
+        char old_media[256];
+        snprintf(old_media, sizeof old_media, "%s", strstr(hand_asked(&h, "INVITE")->text, "m=audio"));
+        set_addrs(s, variant == 1 ? both : scene_cell);
+        world_run(&s->world, ROAM_MS(200));
+        assert_non_null(strstr(hand_asked(&h, "INVITE")->text, " RTP/AVP 0 8 101\r\n"));
+        hand_answer(&h, hand_asked(&h, "INVITE"), codes[variant], "", "");
+        world_run(&s->world, ROAM_MS(200));
+        assert_non_null(strstr(hand_asked(&h, "INVITE")->text, " RTP/AVP 0 101\r\n"));
+        assert_non_null(strstr(hand_asked(&h, "INVITE")->text, "c=IN IP4 " CELL));
+        size_t n = hand_count(&h, "INVITE");
+        hand_answer(&h, hand_asked(&h, "INVITE"), codes[variant], "", "");
+        world_run(&s->world, ROAM_MS(200));
+        if (variant == 0) {
+            assert_false(has_sdp(hand_asked(&h, "UPDATE")));
+            assert_non_null(strstr(header(hand_asked(&h, "UPDATE"), "Contact"), CELL));
+            hand_answer(&h, hand_asked(&h, "UPDATE"), 200, ALLOW, "");
+        } else if (variant == 1) {
+            assert_non_null(strstr(hand_asked(&h, "INVITE")->text, "c=IN IP4 " WIFI));
+            assert_string_equal(strstr(hand_asked(&h, "INVITE")->text, "m=audio"), old_media);
+            assert_non_null(strstr(header(hand_asked(&h, "INVITE"), "Contact"), CELL));
+            hand_answer(&h, hand_asked(&h, "INVITE"), 200, ALLOW_NO_UPDATE, HAND_SDP);
+        }
+        world_run(&s->world, ROAM_SECONDS(5));
+        assert_int_equal(hand_count(&h, "INVITE"), n + (variant == 1));
+        assert_int_equal(call_of(s->agent, id).state, ROAM_CALL_CONFIRMED);
+        assert_int_equal(call_of(s->agent, id).link, ROAM_LINK_OK);
+        assert_null(world_progress(s->agent, ROAM_IP_CHANGE_RECOVERED, id));
+        assert_non_null(world_progress(s->agent, ROAM_IP_CHANGE_FAILED, id));
+        uint64_t sent = call_of(s->agent, id).media.packets_sent;
+        world_run(&s->world, ROAM_SECONDS(1));
+        assert_in_range(call_of(s->agent, id).media.packets_sent - sent, 45, 55);
+        assert_media_on(s, id, variant == 1 ? WIFI : CELL);
+        set_addrs(s, scene_wifi); /* another move begins with everything again */
+        world_run(&s->world, ROAM_MS(200));
+        assert_non_null(strstr(hand_asked(&h, "INVITE")->text, " RTP/AVP 0 8 101\r\n"));
+        scene_free(s);
+    }
+}
+
+/* ---- offers under way (P9) ---- */
+
+/* The application asks for a refresh with new sockets while an older one is out: the answer to that one does not count for it. */
+static void test_wish_while_pending(void **state)
+{
+    (void)state;
+    scene *s = hand_scene();
+    hand h;
+    roam_call_id id = called_with(&h, s, ALLOW);
+    char first[64], second[64], third[64];
+    hand_copy(hand_asked(&h, "INVITE")->text, "m=audio ", " ", first, sizeof first);
+    assert_int_equal(roam_call_hold(s->agent->ua, id), 0);
+    world_flush(s->agent);
+    world_run(&s->world, ROAM_MS(100));
+    const seen hold = *hand_asked(&h, "INVITE");
+    assert_int_equal(roam_handle_ip_change(s->agent->ua, NULL), 0);
+    world_flush(s->agent);
+    world_run(&s->world, ROAM_MS(100));
+    hand_copy(hand_asked(&h, "INVITE")->text, "m=audio ", " ", second, sizeof second);
+    assert_string_equal(first, second);
+    hand_answer(&h, &hold, 200, ALLOW, HAND_SDP "a=recvonly\r\n");
+    world_run(&s->world, ROAM_MS(200));
+    hand_copy(hand_asked(&h, "INVITE")->text, "m=audio ", " ", third, sizeof third);
+    assert_string_not_equal(first, third);
+    assert_non_null(strstr(hand_asked(&h, "INVITE")->text, "a=sendonly"));
+    assert_null(world_progress(s->agent, ROAM_IP_CHANGE_RECOVERED, id));
+    hand_answer(&h, hand_asked(&h, "INVITE"), 200, ALLOW, HAND_SDP "a=recvonly\r\n");
+    world_run(&s->world, ROAM_MS(300));
+    assert_non_null(world_progress(s->agent, ROAM_IP_CHANGE_RECOVERED, id));
+    assert_int_equal(call_of(s->agent, id).hold, ROAM_HOLD_LOCAL);
+    scene_free(s);
+}
+
+/* Our re-INVITE is out when the path goes. On the new one: the ACK it may need, an UPDATE without SDP, which is taken whatever the peer does with the first, and the next re-INVITE. The peer, still busy with the
+ * first, says 500 with Retry-After, or 491: it knows where we are all the same, and the media follows. A peer without UPDATE gets ACK and re-INVITE. */
+static void test_our_offer_pending(void **state)
+{
+    (void)state;
+    for (int variant = 0; variant < 3; variant++) {
+        scene *s = hand_scene();
+        hand h;
+        roam_call_id id = called_with(&h, s, variant < 2 ? ALLOW : ALLOW_NO_UPDATE);
+        assert_int_equal(roam_call_hold(s->agent->ua, id), 0);
+        world_flush(s->agent);
+        world_run(&s->world, ROAM_MS(100));
+        size_t n = hand_count(&h, "INVITE");
+        set_addrs(s, scene_cell);
+        world_run(&s->world, ROAM_MS(100));
+        assert_int_equal(hand_count(&h, "INVITE"), n + 1);
+        assert_int_equal(hand_count(&h, "UPDATE"), variant < 2);
+        if (variant < 2) {
+            assert_false(has_sdp(hand_asked(&h, "UPDATE")));
+            assert_non_null(strstr(header(hand_asked(&h, "UPDATE"), "Contact"), CELL));
+            hand_answer(&h, hand_asked(&h, "UPDATE"), 200, ALLOW, "");
+            hand_answer(&h, hand_asked(&h, "INVITE"), variant ? 491 : 500, "Retry-After: 2\r\n", "");
+            world_run(&s->world, ROAM_MS(4200));
+            assert_int_equal(hand_count(&h, "INVITE"), n + 2);
+            assert_int_equal(hand_count(&h, "UPDATE"), 1);
+        }
+        assert_non_null(strstr(hand_asked(&h, "INVITE")->text, "c=IN IP4 " CELL));
+        assert_non_null(strstr(hand_asked(&h, "INVITE")->text, "a=sendonly"));
+        hand_answer(&h, hand_asked(&h, "INVITE"), 200, ALLOW, HAND_SDP "a=recvonly\r\n");
+        world_run(&s->world, ROAM_MS(300));
+        assert_int_equal(call_of(s->agent, id).hold, ROAM_HOLD_LOCAL);
+        assert_non_null(world_progress(s->agent, ROAM_IP_CHANGE_RECOVERED, id));
+        scene_free(s);
+    }
+}
+
+/* A re-INVITE without offer: ours is in the 2xx, the answer due in the ACK, when the path changes. No new offer is possible: UPDATE without SDP at once, the media as soon as the ACK is there. */
+static void test_offer_in_2xx(void **state)
+{
+    (void)state;
+    scene *s = hand_scene();
+    hand h;
+    roam_call_id id = calls_with(&h, s, ALLOW);
+    unsigned cseq = hand_request(&h, "INVITE", 0, ALLOW, "");
+    world_run(&s->world, ROAM_MS(200));
+    assert_int_equal(hand_status(&h, cseq, "INVITE"), 200);
+    assert_true(has_sdp(hand_response(&h, cseq, "INVITE")));
+    set_addrs(s, scene_cell);
+    world_run(&s->world, ROAM_MS(200));
+    assert_int_equal(hand_count(&h, "INVITE"), 0);
+    assert_int_equal(hand_count(&h, "UPDATE"), 1);
+    assert_false(has_sdp(hand_asked(&h, "UPDATE")));
+    hand_learn(&h, hand_asked(&h, "UPDATE"), true);
+    hand_request(&h, "ACK", cseq, "", HAND_SDP);
+    hand_answer(&h, hand_asked(&h, "UPDATE"), 200, ALLOW, "");
+    world_run(&s->world, ROAM_MS(200));
+    assert_int_equal(hand_count(&h, "INVITE"), 1);
+    assert_non_null(strstr(hand_asked(&h, "INVITE")->text, "c=IN IP4 " CELL));
+    hand_answer(&h, hand_asked(&h, "INVITE"), 200, ALLOW, HAND_SDP);
+    world_run(&s->world, ROAM_MS(300));
+    assert_int_equal(call_of(s->agent, id).link, ROAM_LINK_OK);
+    assert_int_equal(call_of(s->agent, id).state, ROAM_CALL_CONFIRMED);
+    scene_free(s);
+}
+
+/* The system refuses sockets for RTP on the new path: the target alone is refreshed meanwhile, by UPDATE, or without UPDATE by the old description again, as the old leg still is. When the sockets open the media follows.
+ * A re-INVITE of the peer that comes meanwhile is answered then, with the new address. */
+static void test_no_media_socket(void **state)
+{
+    (void)state;
+    static const char *const wifi_first[] = {WIFI, CELL, NULL}, *const cell_first[] = {CELL, WIFI, NULL};
+    for (int variant = 0; variant < 3; variant++) {
+        scene *s = hand_scene();
+        hand h;
+        roam_call_id id = called_with(&h, s, variant == 1 ? ALLOW_NO_UPDATE : ALLOW);
+        const char *allow = variant == 1 ? ALLOW_NO_UPDATE : ALLOW;
+        set_addrs(s, cell_first);
+        world_run(&s->world, ROAM_MS(200));
+        hand_answer(&h, hand_asked(&h, "INVITE"), 200, allow, HAND_SDP);
+        world_run(&s->world, ROAM_SECONDS(6)); /* the first leg is gone, its SIP socket is not */
+        assert_media_on(s, id, CELL);
+        s->agent->refuse = 1000;
+        s->agent->refuse_err = ROAM_EIO;
+        size_t n = hand_count(&h, "INVITE");
+        set_addrs(s, wifi_first);
+        world_run(&s->world, ROAM_MS(200));
+        unsigned cseq = 0;
+        hand_learn(&h, hand_asked(&h, variant == 1 ? "INVITE" : "UPDATE"), true);
+        assert_non_null(strstr(h.target, WIFI));
+        if (variant == 1) {
+            assert_int_equal(hand_count(&h, "INVITE"), n + 1);
+            assert_non_null(strstr(hand_asked(&h, "INVITE")->text, "c=IN IP4 " CELL));
+            hand_answer(&h, hand_asked(&h, "INVITE"), 200, allow, HAND_SDP);
+        } else {
+            assert_int_equal(hand_count(&h, "INVITE"), n);
+            assert_false(has_sdp(hand_asked(&h, "UPDATE")));
+            hand_answer(&h, hand_asked(&h, "UPDATE"), 200, allow, "");
+        }
+        world_run(&s->world, ROAM_SECONDS(2));
+        assert_null(world_progress(s->agent, ROAM_IP_CHANGE_FAILED, id));
+        assert_int_equal(hand_count(&h, "UPDATE"), variant != 1);
+        n = hand_count(&h, "INVITE");
+        if (variant == 2) {
+            cseq = hand_request(&h, "INVITE", 0, allow, HAND_SDP);
+            world_run(&s->world, ROAM_SECONDS(1));
+            assert_true(hand_status(&h, cseq, "INVITE") < 200);
+        }
+        s->agent->refuse = 0;
+        world_run(&s->world, ROAM_SECONDS(1));
+        if (variant == 2) {
+            assert_int_equal(hand_status(&h, cseq, "INVITE"), 200);
+            assert_non_null(strstr(hand_response(&h, cseq, "INVITE")->text, "c=IN IP4 " WIFI));
+            hand_request(&h, "ACK", cseq, "", "");
+        } else {
+            assert_int_equal(hand_count(&h, "INVITE"), n + 1);
+            assert_non_null(strstr(hand_asked(&h, "INVITE")->text, "c=IN IP4 " WIFI));
+            hand_answer(&h, hand_asked(&h, "INVITE"), 200, allow, HAND_SDP);
+        }
+        world_run(&s->world, ROAM_MS(500));
+        assert_int_equal(call_of(s->agent, id).link, ROAM_LINK_OK);
+        assert_media_on(s, id, WIFI);
+        scene_free(s);
+    }
+}
+
+/* A re-INVITE that is refused, with another Contact in the refusal, changes neither target nor media (RFC 6141). A reliable provisional answer does change the target. */
+static void test_target_of_failures(void **state)
+{
+    (void)state;
+    for (int reliable = 0; reliable < 2; reliable++) {
+        scene *s = hand_scene();
+        hand h;
+        roam_call_id id = called_with(&h, s, ALLOW);
+        assert_int_equal(roam_call_hold(s->agent->ua, id), 0);
+        world_flush(s->agent);
+        world_run(&s->world, ROAM_MS(100));
+        const seen out = *hand_asked(&h, "INVITE");
+        static roam_header_space space;
+        roam_message m;
+        char text[2048];
+        roam_writer w;
+        assert_int_equal(message_parse(&m, &space, span_of(out.text)), 0);
+        writer_init(&w, text, sizeof text);
+        write_response_head(&w, &m, reliable ? 183 : 603, SPAN(""), span_of(h.own_tag), &out.from);
+        write_cstr(&w, reliable ? "Require: 100rel\r\nRSeq: 1\r\n" : "");
+        write_lit(&w, "Contact: <sip:other@" HAND ":5060>\r\nContent-Length: 0\r\n\r\n");
+        world_inject(&s->world, &out.to, &out.from, writer_span(&w));
+        world_run(&s->world, ROAM_MS(200));
+        if (reliable)
+            hand_answer(&h, &out, 603, "", "");
+        world_run(&s->world, ROAM_MS(200));
+        assert_int_equal(call_of(s->agent, id).hold, ROAM_HOLD_NONE);
+        assert_int_equal(roam_call_hangup(s->agent->ua, id), 0);
+        world_flush(s->agent);
+        world_run(&s->world, ROAM_MS(200));
+        assert_true(strncmp(hand_asked(&h, "BYE")->text, reliable ? "BYE sip:other@" : "BYE sip:hand@", 13) == 0);
+        scene_free(s);
+    }
+}
+
+/* ---- what is told ---- */
+
+/* There and back within 300 ms, both networks up. The packets of the first visit say nothing about the second: its downlink is a round trip away. */
+static void test_flap_report(void **state)
+{
+    (void)state;
+    static const char *const wifi_first[] = {WIFI, CELL, NULL}, *const cell_first[] = {CELL, WIFI, NULL};
+    roam_peer_config callee = {.answer = PEER_ANSWERS};
+    scene *s = scene_new((scene_options){.callee = &callee});
+    set_addrs(s, wifi_first);
+    roam_call_id id = call_to(s->agent, s->account, "bob");
+    world_run(&s->world, ROAM_SECONDS(3));
+    for (int i = 0; i < 4; i++) {
+        world_forget(s->agent);
+        set_addrs(s, i % 2 ? wifi_first : cell_first);
+        world_run(&s->world, i % 2 ? ROAM_SECONDS(2) : ROAM_MS(400));
+        const roam_event *e = world_progress(s->agent, ROAM_IP_CHANGE_RECOVERED, id);
+        assert_non_null(e);
+        assert_in_range(e->report.downlink, RTT, 3 * RTT + ROAM_MS(40));
+        assert_in_range(e->report.recovered, e->report.downlink, ROAM_MS(400));
+        assert_true(e->report.make_before_break);
+        assert_int_equal(e->report.lost_in, 0);
+    }
+    assert_two_way(s, s->agent, id);
+    scene_free(s);
+}
+
+/* The path flaps while the first refresh is out, and back to what the peer was told before: it may have taken the other one, so it is told again. */
+static void test_flap_untold(void **state)
+{
+    (void)state;
+    static const char *const wifi_first[] = {WIFI, CELL, NULL}, *const cell_first[] = {CELL, WIFI, NULL};
+    scene *s = hand_scene();
+    hand h;
+    set_addrs(s, wifi_first);
+    roam_call_id id = called_with(&h, s, ALLOW);
+    set_addrs(s, cell_first);
+    world_run(&s->world, ROAM_MS(100));
+    assert_non_null(strstr(hand_asked(&h, "INVITE")->text, "c=IN IP4 " CELL));
+    set_addrs(s, wifi_first);
+    world_run(&s->world, ROAM_MS(200));
+    assert_non_null(strstr(hand_asked(&h, "INVITE")->text, "c=IN IP4 " WIFI));
+    assert_int_equal(hand_count(&h, "INVITE"), 3);
+    hand_answer(&h, hand_asked(&h, "INVITE"), 200, ALLOW, HAND_SDP);
+    world_run(&s->world, ROAM_MS(300));
+    assert_int_equal(call_of(s->agent, id).link, ROAM_LINK_OK);
+    scene_free(s);
+}
+
+/* ---- policies (P5, P6) ---- */
+
+/* Every choice of flags and method, with a peer that has UPDATE and one that has not, held by nobody, us, the peer, both; the old address gone. The call lives, hold is what it was on both sides, the peer has our
+ * new Contact, sound flows where it should; and the method is the one that was asked for. */
+static void test_policies(void **state)
+{
+    (void)state;
+    static const uint32_t flags[] = {ROAM_REINVITE_DEFAULT,
+                                     ROAM_REINVITE_REINIT_MEDIA,
+                                     ROAM_REINVITE_UPDATE_CONTACT,
+                                     ROAM_REINVITE_DEFAULT | ROAM_REINVITE_UPDATE_TARGET,
+                                     ROAM_REINVITE_UPDATE_CONTACT | ROAM_REINVITE_NO_SDP_OFFER,
+                                     ROAM_REINVITE_DEFAULT | ROAM_REINVITE_NO_SDP_OFFER};
+    for (size_t f = 0; f < sizeof flags / sizeof *flags; f++)
+        for (unsigned i = 0; i < 16; i++) {
+            bool use_update = i & 1, no_update = i & 2, local = i & 4, remote = i & 8;
+            roam_account_config account = scene_account(NULL, NULL);
+            account.ip_change.reinvite_flags = flags[f];
+            account.ip_change.use_update = use_update;
+            roam_peer_config callee = {.answer = PEER_ANSWERS, .no_update = no_update};
+            scene *s = scene_new((scene_options){.account = &account, .callee = &callee});
+            roam_call_id id = call_to(s->agent, s->account, "bob");
+            world_run(&s->world, ROAM_MS(600));
+            if (local)
+                assert_int_equal(roam_call_hold(s->agent->ua, id), 0);
+            world_flush(s->agent);
+            world_run(&s->world, ROAM_MS(400));
+            if (remote)
+                assert_int_equal(peer_hold(s->callee->peer, s->world.now, 1, true, false), 0);
+            world_run(&s->world, ROAM_MS(400));
+            roam_time t0 = s->world.now;
+            set_addrs(s, scene_cell);
+            world_run(&s->world, ROAM_SECONDS(1));
+            const roam_leg *leg = peer_leg(s->callee->peer, 1);
+            assert_int_equal(call_of(s->agent, id).state, ROAM_CALL_CONFIRMED);
+            assert_int_equal(call_of(s->agent, id).link, ROAM_LINK_OK);
+            assert_int_equal(call_of(s->agent, id).hold, (local ? ROAM_HOLD_LOCAL : 0) | (remote ? ROAM_HOLD_REMOTE : 0));
+            assert_int_equal(leg->remote_hold, local);
+            assert_int_equal(leg->local_hold, remote);
+            assert_non_null(strstr(leg->dialog.remote_target, CELL));
+            bool no_offer = flags[f] & ROAM_REINVITE_NO_SDP_OFFER;
+            bool by_update = !no_update && (use_update || no_offer);
+            assert_int_equal(sent_from(s, CELL, "UPDATE", t0) > 0, by_update);
+            assert_int_equal(sent_from(s, CELL, "INVITE", t0) > 0, !by_update);
+            assert_non_null(world_progress(s->agent, ROAM_IP_CHANGE_RECOVERED, id));
+            if (!local && !remote && !(no_offer && by_update))
+                assert_two_way(s, s->agent, id);
+            scene_free(s);
+        }
+    for (int hold = 0; hold < 2; hold++) { /* left alone: nothing is sent; hang up: BYE, and said so */
+        for (int hangs = 0; hangs < 2; hangs++) {
+            roam_account_config account = scene_account(NULL, NULL);
+            account.ip_change.reinvite_flags = hangs ? ROAM_REINVITE_DEFAULT : 0;
+            account.ip_change.hangup_calls = hangs;
+            roam_peer_config callee = {.answer = PEER_ANSWERS};
+            scene *s = scene_new((scene_options){.account = &account, .callee = &callee});
+            roam_call_id id = call_to(s->agent, s->account, "bob");
+            world_run(&s->world, ROAM_MS(600));
+            if (hold)
+                assert_int_equal(roam_call_hold(s->agent->ua, id), 0);
+            world_flush(s->agent);
+            world_run(&s->world, ROAM_MS(600));
+            roam_time t0 = s->world.now;
+            set_addrs(s, scene_cell);
+            world_run(&s->world, ROAM_SECONDS(1));
+            assert_int_equal(sent_from(s, CELL, "INVITE", t0) + sent_from(s, CELL, "UPDATE", t0), 0);
+            assert_int_equal(calls_of(s->agent), !hangs);
+            assert_int_equal(peer_leg(s->callee->peer, 1)->state == LEG_ENDED, hangs);
+            assert_int_equal(world_progress(s->agent, ROAM_IP_CHANGE_ACCOUNT_HANGUP_CALLS, id) != NULL, hangs);
+            scene_free(s);
+        }
+    }
+}
+
 /* ---- both ends move (B11) ---- */
 
 #define ROUTED "Record-Route: <sip:" HAND ";lr>\r\nSupported: replaces\r\n" ALLOW
@@ -254,6 +761,18 @@ int main(int argc, char **argv)
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_failures),
+        cmocka_unit_test(test_back_off),
+        cmocka_unit_test(test_gone),
+        cmocka_unit_test(test_media_refused),
+        cmocka_unit_test(test_wish_while_pending),
+        cmocka_unit_test(test_our_offer_pending),
+        cmocka_unit_test(test_offer_in_2xx),
+        cmocka_unit_test(test_no_media_socket),
+        cmocka_unit_test(test_target_of_failures),
+        cmocka_unit_test(test_flap_report),
+        cmocka_unit_test(test_flap_untold),
+        cmocka_unit_test(test_policies),
         cmocka_unit_test(test_rescue),
         cmocka_unit_test(test_rescue_not),
         cmocka_unit_test(test_peer_moved_too),
