@@ -350,8 +350,9 @@ static void on_bye(roam_early_dialog *e, roam_server_txn *txn)
 {
     roam_call *call = e->call;
     uas_respond(call->ua, txn, 200, "");
-    over(e, EARLY_OVER, "BYE");
-    if (early_live(call))
+    over(e, EARLY_GONE, "BYE");
+    call_look(call);
+    if (early_live(call) || (call->takeover && takeover_asking(call->takeover))) /* it may be the farewell of a dialog that was taken over, ahead of the 200 */
         return;
     if (call->invite)
         client_txn_cancel(call->invite, call->flow, true); /* nothing is to ring any more */
@@ -486,8 +487,14 @@ static void on_update(void *user, roam_client_txn *txn, roam_client_event event,
     e->told.path = e->telling.path; /* it does not want to know; the 2xx, or what comes after it, tells it */
 }
 
-/* RFC 3311 5.1: with an offer only when the answer to the INVITE's came reliably and has its PRACK. */
-static void send_update(roam_early_dialog *e, roam_flow *flow)
+/* RFC 3311 5.1: an offer only when the answer to the INVITE's came reliably and has its PRACK. */
+static bool may_offer(roam_early_dialog *e)
+{
+    return e->answer_final && session_of(e)->state == OFFER_STABLE && !pracks_owes(&e->reliable) && call_wants_media_move(e->call);
+}
+
+/* `leg` NULL: the target alone. */
+static void send_update(roam_early_dialog *e, roam_flow *flow, const roam_call_leg *leg)
 {
     roam_call *call = e->call;
     roam_session *s = session_of(e);
@@ -495,11 +502,6 @@ static void send_update(roam_early_dialog *e, roam_flow *flow)
     char body[BODY_MAX];
     roam_writer sdp;
     roam_request r;
-    roam_call_leg *leg = e->answer_final && s->state == OFFER_STABLE && !pracks_owes(&e->reliable) && call_wants_media_move(call)
-                             ? call_keep_leg(call)
-                             : NULL;
-    if (leg && leg->rtp_socket == e->told.leg)
-        leg = NULL;
     writer_init(&sdp, body, sizeof body);
     if (leg) {
         call_local_of(leg, &local);
@@ -524,11 +526,8 @@ static void send_update(roam_early_dialog *e, roam_flow *flow)
 
 static bool media_untold(roam_early_dialog *e)
 {
-    roam_call *call = e->call;
-    if (!e->answer_final || !call_wants_media_move(call) || pracks_owes(&e->reliable))
-        return false;
-    roam_call_leg *leg = call_keep_leg(call);
-    return leg && leg->rtp_socket != e->told.leg && session_of(e)->state == OFFER_STABLE;
+    roam_call_leg *leg = may_offer(e) ? call_keep_leg(e->call) : NULL;
+    return leg && leg->rtp_socket != e->told.leg;
 }
 
 static bool untold(roam_early_dialog *e)
@@ -537,6 +536,15 @@ static bool untold(roam_early_dialog *e)
     if (e->state != EARLY_LIVE || !e->peer_update || !call->account->policy.reinvite_flags)
         return false;
     return e->told.path != call->flow->path->id || media_untold(e);
+}
+
+static void run_update(roam_early_dialog *e, roam_flow *flow)
+{
+    roam_call *call = e->call;
+    roam_call_leg *leg = may_offer(e) ? call_keep_leg(call) : NULL;
+    if (may_offer(e) && !leg && !call_leg_failed(call))
+        return; /* it is being opened */
+    send_update(e, flow, leg && leg->rtp_socket != e->told.leg ? leg : NULL);
 }
 
 void early_run(roam_call *call)
@@ -555,7 +563,7 @@ void early_run(roam_call *call)
             continue;
         pracks_run(e, flow);
         if (update)
-            send_update(e, flow);
+            run_update(e, flow);
         flow_unref(flow);
     }
 }

@@ -11,8 +11,8 @@
 
 typedef enum roam_early_state {
     EARLY_LIVE,
-    EARLY_GONE, /* the callee said 481: it knows it no more */
-    EARLY_OVER  /* 199, BYE, or its INVITE is over; freed when nothing refers to it */
+    EARLY_GONE, /* the callee knows it no more: 481, or its BYE */
+    EARLY_OVER  /* 199, or its INVITE is over; freed when nothing refers to it */
 } roam_early_state;
 
 typedef struct roam_early_dialog {
