@@ -112,7 +112,7 @@ void check_init(sim_check *check, sim_world *world)
 
 void check_free(sim_check *check)
 {
-    sim_facts *all[] = {&check->sent, &check->cseqs, &check->invites, &check->nonces, &check->origins, &check->offers, &check->pending, &check->answered, &check->moves,
+    sim_facts *all[] = {&check->sent, &check->came, &check->targets, &check->cseqs, &check->invites, &check->nonces, &check->origins, &check->offers, &check->pending, &check->answered, &check->moves,
                         &check->calls, &check->oks, &check->registers};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         mem_free(&check->world->mem, all[i]->facts);
@@ -424,6 +424,17 @@ void check_arrives(sim_check *check, const sim_node *agent, const sim_packet *pa
     about a;
     if (packet->len < 16 || !read_about(check, packet, false, &a))
         return;
+    uint64_t once = mix(mix(a.txn, a.m.is_request ? a.m.method : a.m.status), hash_of(message_value(&a.m, HEADER_RSEQ)));
+    once = mix(once, a.theirs); /* forks answer one transaction each */
+    if (find(&check->came, once))
+        return;
+    add(check, &check->came, once);
+    if (a.m.is_request && message_has(&a.m, HEADER_CONTACT)) {
+        sim_fact *target = keep(check, &check->targets, a.theirs);
+        uint64_t contact = hash_of(message_value(&a.m, HEADER_CONTACT));
+        check->epoch += target->value && target->value != contact; /* the peer moved: what was sent to where it was does not count */
+        target->value = contact;
+    }
     check_offer(check, &a, false);
     check_pending(check, &a, false);
     bool ok = !a.m.is_request && a.m.status >= 200 && a.m.status < 300;
@@ -523,6 +534,8 @@ void check_event(sim_check *check, const sim_node *agent, const roam_event *e)
         check_call_event(check, agent, e);
     if (e->type != ROAM_EVENT_IP_CHANGE_PROGRESS)
         return;
+    if (e->op == ROAM_IP_CHANGE_DETECTED || e->op == ROAM_IP_CHANGE_OFFLINE)
+        check->epoch++; /* it may have waited for followers of the change */
     if (e->op == ROAM_IP_CHANGE_DETECTED || e->op == ROAM_IP_CHANGE_OFFLINE)
         keep(check, &check->moves, object_of(agent, e))->time = check->world->now;
     else if (e->op == ROAM_IP_CHANGE_RECOVERED)

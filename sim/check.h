@@ -61,6 +61,8 @@ typedef struct sim_check {
     char text[400];       /* how */
     roam_time time;
     sim_facts sent;       /* what left, by transaction */
+    sim_facts came;       /* what came, by transaction */
+    sim_facts targets;    /* the Contact of the peer, by dialog */
     sim_facts cseqs;      /* the last one, by Call-ID and tag */
     sim_facts invites;    /* CSeq numbers of INVITEs, by Call-ID and tag */
     sim_facts nonces;

@@ -34,15 +34,16 @@ static sim_rule binding_of(sim_run_state *run, const sim_actor *actor, char text
         snprintf(text, 400, "%s is %s (last status %d)", actor->user, roam_registration_state_text(info.registration), info.last_status);
         return RULE_BINDING;
     }
-    if (!aor || aor->nbindings != 1) {
-        snprintf(text, 400, "%s has %zu bindings", actor->user, aor ? aor->nbindings : 0);
+    /* Behind a registrar that rewrites every Contact to the source nobody can name an old binding: it runs out. Other phones have bindings of their own. */
+    bool more = run->server->server->registrar.config.rewrite_contact || (actor->who == BOB && run->phones[0].node);
+    size_t live = 0;
+    if (aor)
+        list_each(b, &aor->bindings, roam_binding, node)
+            live += on_device(actor->node, &b->source.ip);
+    if (live != 1 || (!more && aor->nbindings != 1)) {
+        snprintf(text, 400, "%s has %zu bindings, %zu of them on an address of its device", actor->user, aor ? aor->nbindings : 0, live);
         return RULE_BINDING;
     }
-    list_each(b, &aor->bindings, roam_binding, node)
-        if (!on_device(actor->node, &b->source.ip)) {
-            snprintf(text, 400, "the binding of %s is %s, an address that it no longer has", actor->user, b->contact);
-            return RULE_BINDING;
-        }
     return RULE_NONE;
 }
 
@@ -110,7 +111,8 @@ static sim_rule agree(const sim_run_state *run, const sim_actor *a, const sim_vi
         snprintf(text, 400, "%s would send to %s, where %s is not", b->user, y->target, a->user);
         return RULE_DIALOG;
     }
-    if (x->local_hold != y->remote_hold) {
+    /* Who holds gets the same answer from one who holds, too: only the other one can be judged. */
+    if (x->local_hold != y->remote_hold && !y->local_hold) {
         snprintf(text, 400, "%s %s, %s thinks %s", a->user, x->local_hold ? "holds" : "does not hold", b->user, y->remote_hold ? "so" : "otherwise");
         return RULE_HOLD;
     }
@@ -132,6 +134,8 @@ static sim_rule call_of(sim_run_state *run, char text[400])
     sim_actor *a = &run->actors[wish->caller], *b = &run->actors[wish->callee];
     if (!wish->call)
         return RULE_NONE;
+    if (wish->over && run->phones[0].node && wish->refused[BOB])
+        return RULE_NONE; /* his other phone rings on */
     if (wish->over)
         return nobody_has_a_call(run, text);
     if (wish->excused && nobody_has_a_call(run, text) == RULE_NONE)

@@ -160,6 +160,8 @@ static void add_peer(sim_run_state *run, sim_who who, unsigned phone)
     config.password = passwords[who];
     config.proxy = sim_addr("192.0.2.1:5060");
     config.audio.max_log = 1;
+    /* Its own request may be lost with the address it went to. RFC 3261 12.2.1.2 then lets it end the call, and nothing that we send could hinder it: one that tries again shows more. */
+    config.patient = true;
     uint32_t answer = run->plan->scenario->answer_ms[who];
     config.answer = answer == NEVER_MS ? PEER_RINGS : PEER_ANSWERS;
     config.answer_after = answer == NEVER_MS ? 0 : ROAM_MS(answer);
@@ -274,8 +276,11 @@ static void remember(sim_run_state *run, const sim_act *act)
         wish->caller = act->who;
         wish->callee = act->whom;
         break;
-    case DO_HANGUP:
-    case DO_REJECT: wish->over = true; break;
+    case DO_REJECT:
+        wish->refused[act->who] = true;
+        wish->over = true;
+        break;
+    case DO_HANGUP: wish->over = true; break;
     case DO_HOLD: wish->hold[act->who] = true; break;
     case DO_RESUME: wish->hold[act->who] = false; break;
     default: break;
@@ -325,6 +330,11 @@ static void answer(sim_run_state *run, sim_who who)
     uint32_t after = run->plan->scenario->answer_ms[who];
     sim_actor *actor = &run->actors[who];
     sim_view v;
+    if (run->wish.refused[who] && actor_view(actor, &v) && v.phase == PHASE_INCOMING) { /* it rings again: a call that was repeated after a change */
+        run_note(run, "%s refuses again", actor->user);
+        actor_do(actor, DO_REJECT, NULL);
+        return;
+    }
     if (!actor->node || !actor->roam || after == NEVER_MS)
         return;
     if (!actor_view(actor, &v) || v.phase != PHASE_INCOMING) {

@@ -38,7 +38,8 @@ static bool drop_acts(shrinking *s)
     bool any = false;
     for (size_t i = s->plan->scenario->nacts; i-- > 1;) { /* the first one makes the call */
         sim_plan p = *s->plan;
-        if (p.skip >> i & 1u)
+        sim_deed deed = p.scenario->acts[i].deed;
+        if ((p.skip >> i & 1u) || deed == DO_HANGUP || deed == DO_REJECT) /* without its end it is another scenario */
             continue;
         p.skip |= 1u << i;
         any |= take(s, &p);

@@ -39,6 +39,7 @@ typedef struct sim_wish {
     bool heard;          /* the callee's, too */
     bool up;             /* it was up at both ends */
     bool over;           /* a user ended it */
+    bool refused[SIM_ACTORS]; /* refuses whatever rings there */
     bool hold[SIM_ACTORS];
     bool excused;        /* it may have ended: see `why` */
     const char *why;
