@@ -114,7 +114,8 @@ static void on_stepped(void *user, sim_node *agent, const sim_packet *packet)
     sim_run_state *run = user;
     (void)packet;
     check_stepped(&run->check, agent);
-    if (agent == run->actors[ALICE].node && run->stirred && run->phase == RUN_SCRIPT && run->spy && run->spy->steps && run->spy->nsteps < run->spy->max_steps)
+    bool idle = run->step % 16 == 0; /* and now and then one at which nothing happens: a call that is up and idle */
+    if (agent == run->actors[ALICE].node && (run->stirred || idle) && run->phase == RUN_SCRIPT && run->spy && run->spy->steps && run->spy->nsteps < run->spy->max_steps)
         run->spy->steps[run->spy->nsteps++] = run->step;
 }
 

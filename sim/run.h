@@ -50,7 +50,7 @@ typedef struct sim_spy {
     void (*tick)(void *user, sim_check *check, sim_world *world, sim_actor actors[SIM_ACTORS], roam_time since_start);
     bool (*tap)(void *user, const sim_packet *packet);
     void *user;
-    /* Filled in where not NULL: the steps before which a change makes a difference (a SIP message comes, or a timer that does something). */
+    /* Filled in where not NULL: the steps before which a change makes a difference (a SIP message comes, or a timer that does something), and some others. */
     uint32_t *steps;
     size_t nsteps, max_steps;
 } sim_spy;
