@@ -26,6 +26,7 @@ int cli_demo(int argc, char **argv);
 int cli_ladder(int argc, char **argv);
 int cli_phone(int argc, char **argv);
 int cli_register(int argc, char **argv);
+int cli_replay(int argc, char **argv);
 int cli_serve(int argc, char **argv);
 int cli_sim(int argc, char **argv);
 int cli_watch(int argc, char **argv);

@@ -23,6 +23,7 @@ static const cli_subcommand subcommands[] = {
     {"serve", "a registrar and proxy to test against", cli_serve},
     {"sim", "try every state of a call against every change of network, in virtual time", cli_sim},
     {"ladder", "the message diagram of a trace", cli_ladder},
+    {"replay", "a trace goes through the core again", cli_replay},
     {"version", "the version", run_version},
     {"help", "this text", run_help},
 };

@@ -519,6 +519,13 @@ static const char *set_trace(void *target, const char *value)
     return keep(s, &s->trace, value);
 }
 
+static const char *set_trace_replay(void *target, const char *value)
+{
+    cli_settings *s = target;
+    s->agent.ua.trace_inputs = true;
+    return keep(s, &s->trace, value);
+}
+
 static const cli_option network_options[] = {
     {"transport", "NAME", "udp", set_transport},
     {"bind", "ADDR[:PORT]", "use this local address only. An agent that is bound does not move", set_bind},
@@ -526,6 +533,7 @@ static const cli_option network_options[] = {
     {"rtp-ports", "FROM-TO", "ports for sound", set_rtp_ports},
     {"no-monitor", NULL, "do not watch the networks; \"ip-change\" says when they changed", set_no_monitor},
     {"trace", "FILE", "write what happens, message by message, for \"roam ladder\". Passwords are not in it", set_trace},
+    {"trace-replay", "FILE", "the same with all that \"roam replay\" needs. The seed is in it: keep it to yourself while the agent runs", set_trace_replay},
     {0},
 };
 

@@ -22,17 +22,14 @@ bool tracefile_open(cli_tracefile *t, const char *path)
     return true;
 }
 
-void tracefile_record(void *user, const roam_trace_record *r)
+void tracefile_write(json *j, const roam_trace_record *r, uint64_t wall)
 {
-    static const char *const types[] = {"state", "sent", "received", "dropped", "path", "note"};
-    cli_tracefile *t = user;
-    json *j = &t->line;
-    if (!t->file || t->failed)
-        return;
-    json_clear(j);
+    static const char *const types[] = {"state", "sent", "received", "dropped", "path", "input", "output", "note"};
     json_object(j, NULL);
     json_text(j, "type", types[r->type]);
-    json_micros(j, "time", r->time ? cli_wall(r->time) : cli_wall_now()); /* 0: made before the first input */
+    json_micros(j, "time", wall);
+    if (r->type == ROAM_TRACE_INPUT)
+        json_u64(j, "at", r->time); /* on the core's own clock */
     json_text(j, "object", r->object);
     if (r->id)
         json_u64(j, "id", r->id);
@@ -50,6 +47,16 @@ void tracefile_record(void *user, const roam_trace_record *r)
         json_bytes(j, "bytes", "bytes_hex", r->bytes);
     json_object_end(j);
     json_line_end(j);
+}
+
+void tracefile_record(void *user, const roam_trace_record *r)
+{
+    cli_tracefile *t = user;
+    json *j = &t->line;
+    if (!t->file || t->failed)
+        return;
+    json_clear(j);
+    tracefile_write(j, r, r->time ? cli_wall(r->time) : cli_wall_now()); /* 0: made before the first input */
     if (!j->failed && fwrite(j->ptr, 1, j->len, t->file) != j->len && !t->failed) {
         t->failed = true;
         cli_say("the trace ends here: %s", strerror(errno));

@@ -147,7 +147,7 @@ class CommandLine(Base):
                 self.assertRegex(done.stderr, r"^roam: ", args)
 
     def test_help(self):
-        for name in ("agent", "phone", "register", "call", "watch", "serve", "ladder", "demo"):
+        for name in ("agent", "phone", "register", "call", "watch", "serve", "ladder", "demo", "replay"):
             done = run(name, "--help")
             self.assertEqual((done.returncode, done.stderr), (0, ""), name)
             self.assertIn(f"roam {name}", done.stdout)
@@ -402,6 +402,80 @@ class Transferring(Base):
         alice.send("hangup")
         bob.wait(event="call_state", call=1, state="ended")
         bob.wait(event="call_state", call=2, state="confirmed")
+
+
+class Replaying(Base):
+    """Shows that a run with registration, call, hold, digits, a change and a transfer comes out of its trace again, and that a trace which was changed does not."""
+
+    def replay(self, path):
+        return run("replay", path)
+
+    def test_replay(self):
+        server = self.serve("--password-file", self.secret, "--peer", "echo=echo")
+        field = self.path("field.trace")
+        alice = self.agent("alice", "--source", "tone:440", "--trace-replay", field)
+        alice.wait(event="registration", state="registered")
+        alice.send("call echo")
+        alice.wait(event="call_state", state="confirmed")
+        alice.send("dtmf 1 5")
+        alice.send("hold")
+        alice.wait(event="call_hold", hold="local")
+        alice.send("resume")
+        alice.wait(event="call_hold", hold="none")
+        alice.send("ip-change")
+        alice.wait(event="ip_change_progress", op="completed")
+        alice.send("transfer 1 bob")
+        alice.wait(event="call_transfer", transfer="failed")
+        alice.send("call no-such-user-here")
+        alice.wait(event="call_state", call=2, state="ended")
+        alice.send("quit")
+        self.assertEqual(alice.finish(), 0)
+        server.send("quit")
+
+        with open(field, encoding="utf-8") as file:
+            lines = file.readlines()
+        self.assertNotIn(PASSWORD, "".join(lines))
+        self.assertIsNone(re.search(r'[ ,]response=\\"[0-9a-f]', "".join(lines)))
+        done = self.replay(field)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        self.assertRegex(done.stdout, r"^the same: \d+ inputs, \d+ records\n$")
+
+        # Cut in the middle of a line, as by a crash: the same as far as it goes.
+        done = self.replay(self.file("cut", "".join(lines[:len(lines) * 2 // 3]) + '{"type":"sta'))
+        self.assertEqual(done.returncode, 0, done.stdout)
+
+        def changed(find, old, new):
+            at = next(i for i, text in enumerate(lines) if all(part in text for part in find))
+            self.assertIn(old, lines[at])
+            return self.file("changed", "".join(lines[:at] + [lines[at].replace(old, new, 1)] + lines[at + 1:])), at
+
+        # Another answer went in: another story comes out. A record that is not what the core says: told with its line.
+        path, _ = changed(('"input"', "SIP/2.0 200 OK", " INVITE"), "200 OK", "486 No")
+        self.assertEqual(self.replay(path).returncode, 1)
+        path, at = changed(('"state"', '"to":"confirmed"'), "confirmed", "nonsense")
+        done = self.replay(path)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(f"line {at + 1}:", done.stdout)
+        self.assertIn("nonsense", done.stdout)
+        at = next(i for i, text in enumerate(lines) if '"state"' in text)
+        self.assertEqual(self.replay(self.file("less", "".join(lines[:at] + lines[at + 1:]))).returncode, 1)
+        at = next(i for i, text in enumerate(lines) if '"receive"' in text)
+        self.assertEqual(self.replay(self.file("deaf", "".join(lines[:at] + lines[at + 1:]))).returncode, 1)
+
+    def test_not_replayable(self):
+        self.assertEqual(run("replay").returncode, 2)
+        self.assertEqual(self.replay("/does/not/exist").returncode, 1)
+        for text in ("", "nonsense\n", '{"type":"input","time":1.0,"at":1,"object":"advance"}\n', '{"type":"input","time":1.0,"at":1,"object":"frob"}\n',
+                     '{"type":"input","time":1.0,"at":0,"object":"ua_new","bytes":"seed=zz"}\n', '{"type":"state","time":1.0,"object":"call","id":1}\n',
+                     '{"type":"input","object":7}\n', "[1]\n"):
+            done = self.replay(self.file("bad", text))
+            self.assertEqual(done.returncode, 1, text)
+        for line in ('"object":"network_update","bytes":"link=1\\nprefix=x\\naddr=\\n=\\nroute_link=3"', '"object":"receive","id":99,"remote":"x","bytes_hex":"zz0"',
+                     '"object":"receive_media","why":"99999999","bytes_hex":"80"', '"object":"call_make","bytes":"options=1\\nsource=1"', '"object":"account_add"',
+                     '"object":"call_dtmf","bytes":"call=1"', '"object":"resolved","bytes":"ip=nonsense%4"', '"object":"socket_opened"'):
+            born = '{"type":"input","time":1.0,"at":0,"object":"ua_new","bytes":"seed=' + "0" * 64 + '"}\n'
+            done = self.replay(self.file("odd", born + '{"type":"input","time":2.0,"at":1000000,' + line + "}\n"))
+            self.assertIn(done.returncode, (0, 1), line + done.stderr)
 
 
 class Incoming(Base):

@@ -48,6 +48,11 @@ typedef struct roam_ua_config {
      */
     roam_path_choice (*choose_path)(void *user, const roam_path_offer *offer);
     void *choose_path_user;
+    /**
+     * Trace every input and output too, so that `roam replay` can repeat the run. The trace holds the seed then: who reads it while the agent runs can guess its tags, branches
+     * and nonces. Passwords are not in it; of sound there are the RTP headers.
+     */
+    bool trace_inputs;
     roam_trace_fn *trace;      /**< NULL: none */
     void *trace_user;
 } roam_ua_config;

@@ -18,6 +18,8 @@ typedef enum roam_trace_type {
     ROAM_TRACE_RECEIVED, /**< a SIP message came: local, remote, bytes */
     ROAM_TRACE_DROPPED,  /**< an input was dropped and counted: object, why; remote and bytes where there are any */
     ROAM_TRACE_PATH,     /**< a path or route changed: object, from, to, why */
+    ROAM_TRACE_INPUT,    /**< what the core was given, with its time: object (the function), id, remote, bytes. Only with roam_ua_config.trace_inputs */
+    ROAM_TRACE_OUTPUT,   /**< what the host took, but for SIP, which is in SENT: object, id, local, remote, bytes. Only with trace_inputs */
     ROAM_TRACE_NOTE      /**< anything else a reader of the trace wants: object, id, why */
 } roam_trace_type;
 

@@ -43,11 +43,26 @@ void trace_note(const roam_tracer *t, const char *object, uint64_t id, const cha
     emit(t, (roam_trace_record){.type = ROAM_TRACE_NOTE, .object = object, .id = id, .why = why});
 }
 
+void trace_input(const roam_tracer *t, const roam_trace_record *record)
+{
+    roam_trace_record copy = *record;
+    copy.type = ROAM_TRACE_INPUT;
+    emit_masked(t, copy);
+}
+
+void trace_output(const roam_tracer *t, const roam_trace_record *record)
+{
+    roam_trace_record copy = *record;
+    copy.type = ROAM_TRACE_OUTPUT;
+    emit_masked(t, copy);
+}
+
 static void emit(const roam_tracer *t, roam_trace_record record)
 {
     if (!t || !t->fn)
         return;
-    record.time = t->now ? *t->now : 0;
+    if (record.type != ROAM_TRACE_INPUT) /* an input's is that of its coming, which the core is yet to be told */
+        record.time = t->now ? *t->now : 0;
     record.object = record.object ? record.object : "";
     record.from = record.from ? record.from : "";
     record.to = record.to ? record.to : "";

@@ -16,6 +16,9 @@ void trace_state(const roam_tracer *t, const char *object, uint64_t id, const ch
 void trace_message(const roam_tracer *t, roam_trace_type type, const roam_addr *local, const roam_addr *remote, roam_span bytes);
 void trace_dropped(const roam_tracer *t, const char *object, const char *why, const roam_addr *remote, roam_span bytes);
 void trace_path(const roam_tracer *t, const char *object, uint64_t id, const char *from, const char *to, const char *why);
+/* The record is copied, its type set; bytes are masked as those of messages. */
+void trace_input(const roam_tracer *t, const roam_trace_record *record);
+void trace_output(const roam_tracer *t, const roam_trace_record *record);
 void trace_note(const roam_tracer *t, const char *object, uint64_t id, const char *why);
 
 #endif

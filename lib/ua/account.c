@@ -3,6 +3,7 @@
 #include "ua/call.h"
 #include "ua/subscription.h"
 #include "ua/transfer.h"
+#include "ua/record.h"
 
 void roam_account_config_default(roam_account_config *config)
 {
@@ -224,6 +225,8 @@ static int fill(roam_ua *ua, roam_account *account, const roam_account_config *c
 
 int roam_account_add(roam_ua *ua, const roam_account_config *config, roam_account_id *id)
 {
+    if (recording(ua))
+        record_account(ua, config);
     if (ua->naccounts >= ROAM_MAX_ACCOUNTS)
         return ROAM_ELIMIT;
     roam_account *account = mem_new(&ua->env.mem, roam_account);
@@ -265,6 +268,7 @@ int roam_account_add(roam_ua *ua, const roam_account_config *config, roam_accoun
 
 int roam_account_remove(roam_ua *ua, roam_account_id id)
 {
+    record_command(ua, "account_remove", "account", id);
     roam_account *account = account_find(ua, id);
     if (!account)
         return ROAM_ENOTFOUND;
@@ -298,11 +302,13 @@ static int want(roam_ua *ua, roam_account_id id, roam_register_want what)
 
 int roam_account_register(roam_ua *ua, roam_account_id id)
 {
+    record_command(ua, "account_register", "account", id);
     return want(ua, id, WANT_REGISTERED);
 }
 
 int roam_account_unregister(roam_ua *ua, roam_account_id id)
 {
+    record_command(ua, "account_unregister", "account", id);
     return want(ua, id, WANT_UNREGISTERED);
 }
 

@@ -4,6 +4,7 @@
 #include "ua/takeover.h"
 
 #include "ua/transfer.h"
+#include "ua/record.h"
 
 #include <assert.h>
 
@@ -607,6 +608,13 @@ static void take_options(roam_call *call, const roam_call_options *options)
 
 int roam_call_make(roam_ua *ua, roam_account_id account_id, const char *uri, const roam_call_options *options, roam_call_id *id)
 {
+    if (recording(ua)) {
+        roam_record r = record_begin(ua, "call_make", ua_now(ua));
+        record_number(&r, "account", account_id);
+        record_text(&r, "uri", uri);
+        record_options(&r, options);
+        record_end(&r);
+    }
     roam_account *account = account_id ? account_find(ua, account_id) : account_first(ua);
     if (!account)
         return ROAM_ENOTFOUND;
@@ -643,6 +651,12 @@ int roam_call_make(roam_ua *ua, roam_account_id account_id, const char *uri, con
 
 int roam_call_answer(roam_ua *ua, roam_call_id id, const roam_call_options *options)
 {
+    if (recording(ua)) {
+        roam_record r = record_begin(ua, "call_answer", ua_now(ua));
+        record_number(&r, "call", id);
+        record_options(&r, options);
+        record_end(&r);
+    }
     roam_call *call = call_find(ua, id);
     if (!call)
         return ROAM_ENOTFOUND;
@@ -658,6 +672,12 @@ int roam_call_answer(roam_ua *ua, roam_call_id id, const roam_call_options *opti
 
 int roam_call_reject(roam_ua *ua, roam_call_id id, unsigned status)
 {
+    if (recording(ua)) {
+        roam_record r = record_begin(ua, "call_reject", ua_now(ua));
+        record_number(&r, "call", id);
+        record_number(&r, "status", status);
+        record_end(&r);
+    }
     roam_call *call = call_find(ua, id);
     if (!call)
         return ROAM_ENOTFOUND;
@@ -673,6 +693,7 @@ int roam_call_reject(roam_ua *ua, roam_call_id id, unsigned status)
 
 int roam_call_hangup(roam_ua *ua, roam_call_id id)
 {
+    record_command(ua, "call_hangup", "call", id);
     roam_call *call = call_find(ua, id);
     if (!call)
         return ROAM_ENOTFOUND;
@@ -702,16 +723,24 @@ static int want_hold(roam_ua *ua, roam_call_id id, bool hold)
 
 int roam_call_hold(roam_ua *ua, roam_call_id id)
 {
+    record_command(ua, "call_hold", "call", id);
     return want_hold(ua, id, true);
 }
 
 int roam_call_resume(roam_ua *ua, roam_call_id id)
 {
+    record_command(ua, "call_resume", "call", id);
     return want_hold(ua, id, false);
 }
 
 int roam_call_dtmf(roam_ua *ua, roam_call_id id, const char *digits)
 {
+    if (recording(ua)) {
+        roam_record r = record_begin(ua, "call_dtmf", ua_now(ua));
+        record_number(&r, "call", id);
+        record_text(&r, "digits", digits);
+        record_end(&r);
+    }
     roam_call *call = call_find(ua, id);
     if (!call)
         return ROAM_ENOTFOUND;

@@ -6,6 +6,7 @@
 #include "ua/call.h"
 #include "ua/subscription.h"
 #include "ua/ua.h"
+#include "ua/record.h"
 
 /* ---- who looks, and when ---- */
 
@@ -296,6 +297,14 @@ void roam_ip_change_param_default(roam_ip_change_param *param)
 
 int roam_handle_ip_change(roam_ua *ua, const roam_ip_change_param *param)
 {
+    if (recording(ua)) {
+        roam_record r = record_begin(ua, "handle_ip_change", ua_now(ua));
+        record_number(&r, "param", param != NULL);
+        record_number(&r, "restart_listener", param && param->restart_listener);
+        record_number(&r, "delay_ms", param ? param->restart_listener_delay_ms : 0);
+        record_number(&r, "shutdown_transport", param && param->shutdown_transport);
+        record_end(&r);
+    }
     roam_ip_change_param standard;
     if (!param) {
         roam_ip_change_param_default(&standard);
@@ -328,6 +337,8 @@ int roam_network_update(roam_ua *ua, roam_time now, const roam_network *network)
 {
     if (!network || (network->naddrs && !network->addrs) || (network->nroutes && !network->routes))
         return ROAM_EINVAL;
+    if (recording(ua))
+        record_network(ua, now, network);
     ua_enter(ua, now);
     int news = net_take_picture(ua, network);
     if (news > 0)

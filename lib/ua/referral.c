@@ -4,6 +4,7 @@
 #include <assert.h>
 
 #include "ua/uas.h"
+#include "ua/record.h"
 
 #define DECIDE_LIMIT ROAM_SECONDS(60)     /* the application's time; then 603 */
 #define SUBSCRIPTION_LIFE ROAM_SECONDS(300) /* longer than a target may ring (Timer C: 180 s) */
@@ -476,6 +477,12 @@ static roam_referral *asked_about(const roam_ua *ua, roam_call_id id, int *err)
 
 int roam_call_transfer_accept(roam_ua *ua, roam_call_id id, const roam_call_options *options, roam_call_id *new_call)
 {
+    if (recording(ua)) {
+        roam_record input = record_begin(ua, "call_transfer_accept", ua_now(ua));
+        record_number(&input, "call", id);
+        record_options(&input, options);
+        record_end(&input);
+    }
     int err;
     roam_call_id new_id = 0;
     roam_referral *r = asked_about(ua, id, &err);
@@ -504,6 +511,12 @@ int roam_call_transfer_accept(roam_ua *ua, roam_call_id id, const roam_call_opti
 
 int roam_call_transfer_reject(roam_ua *ua, roam_call_id id, unsigned status)
 {
+    if (recording(ua)) {
+        roam_record input = record_begin(ua, "call_transfer_reject", ua_now(ua));
+        record_number(&input, "call", id);
+        record_number(&input, "status", status);
+        record_end(&input);
+    }
     int err;
     roam_referral *r = asked_about(ua, id, &err);
     if (status != 0 && (status < 300 || status > 699))

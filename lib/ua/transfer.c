@@ -4,6 +4,7 @@
 #include <assert.h>
 
 #include "ua/uas.h"
+#include "ua/record.h"
 #include "wire/chars.h"
 
 #define SILENCE_LIMIT ROAM_SECONDS(32)   /* accepted, and no first NOTIFY: Timer N of RFC 6665, 64*T1 */
@@ -466,6 +467,12 @@ static int ask(roam_call *call, roam_span refer_to)
 
 int roam_call_transfer(roam_ua *ua, roam_call_id id, const char *target)
 {
+    if (recording(ua)) {
+        roam_record r = record_begin(ua, "call_transfer", ua_now(ua));
+        record_number(&r, "call", id);
+        record_text(&r, "uri", target);
+        record_end(&r);
+    }
     char text[ROAM_MAX_URI + 3];
     roam_writer w;
     roam_call *call = call_find(ua, id);
@@ -484,6 +491,12 @@ int roam_call_transfer(roam_ua *ua, roam_call_id id, const char *target)
 
 int roam_call_transfer_to_call(roam_ua *ua, roam_call_id id, roam_call_id other_id)
 {
+    if (recording(ua)) {
+        roam_record r = record_begin(ua, "call_transfer_to_call", ua_now(ua));
+        record_number(&r, "call", id);
+        record_number(&r, "other", other_id);
+        record_end(&r);
+    }
     char text[3 * ROAM_MAX_URI];
     roam_writer w;
     roam_call *call = call_find(ua, id), *other = call_find(ua, other_id);

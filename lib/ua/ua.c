@@ -7,6 +7,7 @@
 #include "ua/subscription.h"
 #include "ua/transfer.h"
 #include "ua/uas.h"
+#include "ua/record.h"
 
 #define LEAVE_LIMIT ROAM_SECONDS(4)
 #define MEMORY_RETRY ROAM_MS(500) /* what a refusal of memory left undone is looked at again */
@@ -147,6 +148,8 @@ roam_ua *roam_ua_new(const roam_ua_config *config)
     ua->sip.answer_trying = true;
     ua->sip.timers = (roam_sip_timers){ROAM_MS(config->t1_ms ? config->t1_ms : 500), ROAM_MS(config->t2_ms ? config->t2_ms : 4000),
                                        ROAM_MS(config->t4_ms ? config->t4_ms : 5000)};
+    if (recording(ua))
+        record_config(ua, config);
     ua->config.user_agent = ua->config.codecs = NULL; /* copied above, as is the allocator */
     ua->config.allocator = NULL;
     return ua;
@@ -186,6 +189,10 @@ void roam_ua_free(roam_ua *ua)
 {
     if (!ua)
         return;
+    if (recording(ua) && ua->sip.scratch) {
+        roam_record r = record_begin(ua, "ua_free", ua_now(ua));
+        record_end(&r);
+    }
     list_each(call, &ua->calls, roam_call, node)
         call_free(call);
     list_each(call, &ua->lingering, roam_call, node)
@@ -309,12 +316,18 @@ void ua_leave(roam_ua *ua)
 
 void roam_ua_advance(roam_ua *ua, roam_time now)
 {
+    if (recording(ua) && timers_deadline(&ua->env.timers) <= now) { /* time alone does nothing */
+        roam_record r = record_begin(ua, "advance", now);
+        record_end(&r);
+    }
     ua_enter(ua, now);
     ua_leave(ua);
 }
 
 void roam_ua_receive(roam_ua *ua, roam_time now, uint32_t socket, const roam_addr *from, roam_span datagram)
 {
+    if (recording(ua))
+        record_datagram(ua, now, socket, from, datagram, !net_path_by_socket(ua, socket));
     ua_enter(ua, now);
     roam_path *path = net_path_by_socket(ua, socket);
     if (path) {
@@ -327,6 +340,13 @@ void roam_ua_receive(roam_ua *ua, roam_time now, uint32_t socket, const roam_add
 
 void roam_ua_socket_opened(roam_ua *ua, roam_time now, uint32_t socket, int err, const roam_addr *local)
 {
+    if (recording(ua)) {
+        roam_record r = record_begin(ua, "socket_opened", now);
+        record_number(&r, "socket", socket);
+        record_signed(&r, "err", err);
+        record_addr(&r, "local", local);
+        record_end(&r);
+    }
     ua_enter(ua, now);
     if (!net_socket_opened(ua, socket, err, local) && !call_socket_opened(ua, socket, err, local) && err == 0) {
         roam_output out = {.type = ROAM_OUTPUT_SOCKET_CLOSE, .socket = socket}; /* nobody wants it any more */
@@ -337,6 +357,13 @@ void roam_ua_socket_opened(roam_ua *ua, roam_time now, uint32_t socket, int err,
 
 void roam_ua_socket_error(roam_ua *ua, roam_time now, uint32_t socket, const roam_addr *remote)
 {
+    if (recording(ua)) {
+        roam_record r = record_begin(ua, "socket_error", now);
+        record_number(&r, "socket", socket);
+        if (remote)
+            record_addr(&r, "remote", remote);
+        record_end(&r);
+    }
     ua_enter(ua, now);
     roam_path *path = net_path_by_socket(ua, socket);
     trace_dropped(&ua->env.trace, path ? "path" : "leg", "the system could not send", remote, span_make(NULL, 0));
@@ -350,6 +377,13 @@ void roam_ua_socket_error(roam_ua *ua, roam_time now, uint32_t socket, const roa
 
 void roam_ua_route(roam_ua *ua, roam_time now, const roam_net_route *route)
 {
+    if (recording(ua)) {
+        roam_record r = record_begin(ua, "route", now);
+        record_ip(&r, "destination", &route->destination);
+        record_ip(&r, "source", &route->source);
+        record_number(&r, "route_link", route->link);
+        record_end(&r);
+    }
     ua_enter(ua, now);
     ip_change_news(ua, net_take_route(ua, route));
     ua_leave(ua);
@@ -357,6 +391,13 @@ void roam_ua_route(roam_ua *ua, roam_time now, const roam_net_route *route)
 
 void roam_ua_resolved(roam_ua *ua, roam_time now, uint32_t query, const roam_ip *ips, size_t n)
 {
+    if (recording(ua)) {
+        roam_record r = record_begin(ua, "resolved", now);
+        record_number(&r, "query", query);
+        for (size_t i = 0; i < n; i++)
+            record_ip(&r, "ip", &ips[i]);
+        record_end(&r);
+    }
     ua_enter(ua, now);
     resolve_answer(ua, query, ips, n);
     ua_leave(ua);
@@ -364,6 +405,10 @@ void roam_ua_resolved(roam_ua *ua, roam_time now, uint32_t query, const roam_ip 
 
 void roam_ua_shutdown(roam_ua *ua)
 {
+    if (recording(ua)) {
+        roam_record r = record_begin(ua, "shutdown", ua_now(ua));
+        record_end(&r);
+    }
     if (ua->life != UA_RUNNING)
         return;
     ua_enter(ua, ua_now(ua));
@@ -389,7 +434,11 @@ roam_time roam_ua_deadline(const roam_ua *ua)
 
 bool roam_ua_poll(roam_ua *ua, roam_output *output)
 {
-    return outputs_poll(&ua->out, output);
+    if (!outputs_poll(&ua->out, output))
+        return false;
+    if (ua->config.trace_inputs)
+        record_output(ua, output);
+    return true;
 }
 
 bool ua_event(roam_ua *ua, roam_event *event, const char *why)
