@@ -52,6 +52,7 @@ enum { ARGS_MAX = 4096 };
 
 typedef struct arg {
     const char *key, *value;
+    size_t len; /* of the value, which may hold NULs */
 } arg;
 
 typedef struct replay {
@@ -62,6 +63,10 @@ typedef struct replay {
     int64_t offset;   /* wall minus the core's clock, microseconds */
     said_queue records, outputs;
     json line;
+    struct {
+        roam_path_choice *list;
+        size_t n, cap, next;
+    } choices;        /* what the application said when it was asked */
     uint64_t at;      /* line of the file */
     uint64_t inputs, compared;
     bool no_memory;
@@ -125,9 +130,9 @@ static void without_time(char *line)
 
 /* ---- arguments of an input ---- */
 
-static void unescape(char *text)
+static size_t unescape(char *text)
 {
-    char *out = text, digits[3] = "";
+    char *const begin = text, *out = text, digits[3] = "";
     for (; *text; text++, out++) {
         if (*text == '%' && text[1] && text[2]) {
             memcpy(digits, text + 1, 2);
@@ -138,6 +143,7 @@ static void unescape(char *text)
         }
     }
     *out = '\0';
+    return (size_t)(out - begin);
 }
 
 static void read_args(replay *r, char *text)
@@ -151,8 +157,7 @@ static void read_args(replay *r, char *text)
         if (!value)
             continue;
         *value++ = '\0';
-        unescape(value);
-        r->args[r->nargs++] = (arg){text, value};
+        r->args[r->nargs++] = (arg){text, value, unescape(value)};
     }
 }
 
@@ -162,6 +167,14 @@ static const char *text_arg(const replay *r, const char *key)
         if (strcmp(r->args[i].key, key) == 0)
             return r->args[i].value;
     return NULL;
+}
+
+static roam_span span_arg(const replay *r, const char *key)
+{
+    for (size_t i = 0; i < r->nargs; i++)
+        if (strcmp(r->args[i].key, key) == 0)
+            return (roam_span){r->args[i].value, r->args[i].len};
+    return (roam_span){NULL, 0};
 }
 
 static uint32_t number_arg(const replay *r, const char *key)
@@ -211,6 +224,13 @@ static void refused(int err, roam_call_options *options)
 
 /* ---- inputs ---- */
 
+static roam_path_choice choose(void *user, const roam_path_offer *offer)
+{
+    replay *r = user;
+    (void)offer;
+    return r->choices.next < r->choices.n ? r->choices.list[r->choices.next++] : ROAM_PATH_BOTH;
+}
+
 static bool give_new(replay *r, roam_time now, const cJSON *record)
 {
     roam_ua_config c;
@@ -240,6 +260,8 @@ static bool give_new(replay *r, roam_time now, const cJSON *record)
     c.coalesce_ms = number_arg(r, "coalesce_ms");
     c.register_rate = number_arg(r, "register_rate");
     c.register_burst = number_arg(r, "register_burst");
+    c.choose_path = number_arg(r, "choose_path") ? choose : NULL;
+    c.choose_path_user = r;
     c.trace_inputs = true;
     c.trace = on_record;
     c.trace_user = r;
@@ -378,6 +400,8 @@ static bool give_network(replay *r, roam_time now, const cJSON *record)
             addrs[na - 1].flags = number;
         else if (na && strcmp(key, "metric") == 0)
             addrs[na - 1].metric = number;
+        else if (na && strcmp(key, "network") == 0)
+            addrs[na - 1].network = strtoull(value, NULL, 10);
         else if (nr && strcmp(key, "source") == 0)
             routes[nr - 1].source = ip_of(value);
         else if (nr && strcmp(key, "route_link") == 0)
@@ -407,7 +431,8 @@ static bool give_command(replay *r, roam_time now, const cJSON *record)
 {
     roam_call_options space, *options = options_arg(r, &space);
     const char *name = cJSON_GetObjectItemCaseSensitive(record, "object")->valuestring;
-    const uint32_t call = number_arg(r, "call"), account = number_arg(r, "account"), status = number_arg(r, "status");
+    const uint32_t call = number_arg(r, "call"), account = number_arg(r, "account"), status = number_arg(r, "number");
+    const char *text = text_arg(r, "text");
     roam_ua *ua = r->ua;
     (void)now;
     if (strcmp(name, "shutdown") == 0)
@@ -431,9 +456,19 @@ static bool give_command(replay *r, roam_time now, const cJSON *record)
     else if (strcmp(name, "call_resume") == 0)
         roam_call_resume(ua, call);
     else if (strcmp(name, "call_dtmf") == 0)
-        roam_call_dtmf(ua, call, text_arg(r, "digits"));
+        roam_call_dtmf(ua, call, text);
+    else if (strcmp(name, "call_progress") == 0)
+        refused(roam_call_progress(ua, call, number_arg(r, "status"), number_arg(r, "early_media") != 0, options), options);
+    else if (strcmp(name, "call_send_info") == 0)
+        roam_call_send_info(ua, call, text_arg(r, "content_type"), span_arg(r, "body"));
+    else if (strcmp(name, "message_send") == 0)
+        roam_message_send(ua, account, text_arg(r, "uri"), text_arg(r, "content_type"), span_arg(r, "body"), NULL);
+    else if (strcmp(name, "subscribe") == 0)
+        roam_subscribe(ua, &(roam_subscription_config){account, text_arg(r, "uri"), text_arg(r, "event"), text_arg(r, "accept"), number_arg(r, "expires")}, NULL);
+    else if (strcmp(name, "unsubscribe") == 0)
+        roam_unsubscribe(ua, number_arg(r, "subscription"));
     else if (strcmp(name, "call_transfer") == 0)
-        roam_call_transfer(ua, call, text_arg(r, "uri"));
+        roam_call_transfer(ua, call, text);
     else if (strcmp(name, "call_transfer_to_call") == 0)
         roam_call_transfer_to_call(ua, call, number_arg(r, "other"));
     else if (strcmp(name, "call_transfer_accept") == 0)
@@ -467,6 +502,11 @@ static const input inputs[] = {
     {"call_hold", give_command},
     {"call_resume", give_command},
     {"call_dtmf", give_command},
+    {"call_progress", give_command},
+    {"call_send_info", give_command},
+    {"message_send", give_command},
+    {"subscribe", give_command},
+    {"unsubscribe", give_command},
     {"call_transfer", give_command},
     {"call_transfer_to_call", give_command},
     {"call_transfer_accept", give_command},
@@ -569,6 +609,38 @@ static bool take_line(replay *r, char *line)
     return ok && !r->no_memory;
 }
 
+/* The core asks in the middle of an input, so the answers are wanted before their lines come. */
+static void collect_choices(replay *r, FILE *file)
+{
+    static const char *const words[] = {"both", "move", "stay", NULL};
+    char *line = NULL;
+    size_t cap = 0;
+    while (getline(&line, &cap, file) > 0) {
+        if (!strstr(line, "\"object\":\"choice\""))
+            continue;
+        cJSON *record = cJSON_Parse(line);
+        const cJSON *type = cJSON_GetObjectItemCaseSensitive(record, "type"), *why = cJSON_GetObjectItemCaseSensitive(record, "why");
+        const int word = cJSON_IsString(why) ? options_word(why->valuestring, words) : -1;
+        if (cJSON_IsString(type) && strcmp(type->valuestring, "path") == 0 && word >= 0) {
+            if (r->choices.n == r->choices.cap) {
+                const size_t more = r->choices.cap ? 2 * r->choices.cap : 16;
+                roam_path_choice *list = realloc(r->choices.list, more * sizeof *list);
+                if (!list) {
+                    r->no_memory = true;
+                    cJSON_Delete(record);
+                    break;
+                }
+                r->choices.list = list;
+                r->choices.cap = more;
+            }
+            r->choices.list[r->choices.n++] = (roam_path_choice)word;
+        }
+        cJSON_Delete(record);
+    }
+    free(line);
+    rewind(file);
+}
+
 int cli_replay(int argc, char **argv)
 {
     const cli_option *const tables[] = {table, NULL};
@@ -590,6 +662,7 @@ int cli_replay(int argc, char **argv)
         bool same = true;
         queue_init(&r->records);
         queue_init(&r->outputs);
+        collect_choices(r, file);
         while (same && getline(&line, &cap, file) > 0) {
             r->at++;
             same = take_line(r, line);
@@ -605,6 +678,7 @@ int cli_replay(int argc, char **argv)
         for (said *s; (s = queue_pop(&r->records)) || (s = queue_pop(&r->outputs));)
             free(s);
         json_free(&r->line);
+        free(r->choices.list);
     }
     if (file)
         fclose(file);

@@ -651,12 +651,7 @@ int roam_call_make(roam_ua *ua, roam_account_id account_id, const char *uri, con
 
 int roam_call_answer(roam_ua *ua, roam_call_id id, const roam_call_options *options)
 {
-    if (recording(ua)) {
-        roam_record r = record_begin(ua, "call_answer", ua_now(ua));
-        record_number(&r, "call", id);
-        record_options(&r, options);
-        record_end(&r);
-    }
+    record_call(ua, "call_answer", id, options, NULL, 0);
     roam_call *call = call_find(ua, id);
     if (!call)
         return ROAM_ENOTFOUND;
@@ -672,12 +667,7 @@ int roam_call_answer(roam_ua *ua, roam_call_id id, const roam_call_options *opti
 
 int roam_call_reject(roam_ua *ua, roam_call_id id, unsigned status)
 {
-    if (recording(ua)) {
-        roam_record r = record_begin(ua, "call_reject", ua_now(ua));
-        record_number(&r, "call", id);
-        record_number(&r, "status", status);
-        record_end(&r);
-    }
+    record_call(ua, "call_reject", id, NULL, NULL, status);
     roam_call *call = call_find(ua, id);
     if (!call)
         return ROAM_ENOTFOUND;
@@ -735,12 +725,7 @@ int roam_call_resume(roam_ua *ua, roam_call_id id)
 
 int roam_call_dtmf(roam_ua *ua, roam_call_id id, const char *digits)
 {
-    if (recording(ua)) {
-        roam_record r = record_begin(ua, "call_dtmf", ua_now(ua));
-        record_number(&r, "call", id);
-        record_text(&r, "digits", digits);
-        record_end(&r);
-    }
+    record_call(ua, "call_dtmf", id, NULL, digits, 0);
     roam_call *call = call_find(ua, id);
     if (!call)
         return ROAM_ENOTFOUND;

@@ -1,6 +1,7 @@
 /* INFO in the dialog of a call (RFC 6086, without packages): DTMF, and what gateways send. Ours goes one at a time and is repeated when its path goes. */
 #include "ua/call.h"
 #include "ua/uas.h"
+#include "ua/record.h"
 
 struct roam_call_info_out {
     roam_client_txn *txn; /* NULL: to be sent, or sent again */
@@ -88,6 +89,13 @@ void call_info_free(roam_call *call)
 
 int roam_call_send_info(roam_ua *ua, roam_call_id id, const char *content_type, roam_span body)
 {
+    if (recording(ua)) {
+        roam_record r = record_begin(ua, "call_send_info", ua_now(ua));
+        record_number(&r, "call", id);
+        record_text(&r, "content_type", content_type);
+        record_span(&r, "body", body);
+        record_end(&r);
+    }
     roam_mem *mem = &ua->env.mem;
     roam_call *call = call_find(ua, id);
     if (!call)

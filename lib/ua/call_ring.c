@@ -2,6 +2,7 @@
 #include "ua/call.h"
 #include "ua/replaces.h"
 #include "ua/uas.h"
+#include "ua/record.h"
 
 #define BODY_MAX 4096u
 #define RING_LIMIT ROAM_SECONDS(180) /* a caller that neither gives up nor waits must not hold a place for ever */
@@ -333,6 +334,14 @@ void call_run_ringing(roam_call *call)
 
 int roam_call_progress(roam_ua *ua, roam_call_id id, unsigned status, bool early_media, const roam_call_options *options)
 {
+    if (recording(ua)) {
+        roam_record r = record_begin(ua, "call_progress", ua_now(ua));
+        record_number(&r, "call", id);
+        record_number(&r, "status", status);
+        record_number(&r, "early_media", early_media);
+        record_options(&r, options);
+        record_end(&r);
+    }
     roam_call *call = call_find(ua, id);
     if (!call)
         return ROAM_ENOTFOUND;

@@ -3,6 +3,7 @@
 #include <assert.h>
 
 #include "ua/uas.h"
+#include "ua/record.h"
 
 #define PATH_LIMIT ROAM_SECONDS(32)  /* without a path */
 #define TOTAL_LIMIT ROAM_SECONDS(64) /* however often it moves */
@@ -204,6 +205,14 @@ static int fill(roam_page *page, const char *uri, const char *content_type, roam
 
 int roam_message_send(roam_ua *ua, roam_account_id account_id, const char *uri, const char *content_type, roam_span body, roam_message_id *id)
 {
+    if (recording(ua)) {
+        roam_record r = record_begin(ua, "message_send", ua_now(ua));
+        record_number(&r, "account", account_id);
+        record_text(&r, "uri", uri);
+        record_text(&r, "content_type", content_type);
+        record_span(&r, "body", body);
+        record_end(&r);
+    }
     roam_account *account = account_id ? account_find(ua, account_id) : account_first(ua);
     if (!account)
         return ROAM_ENOTFOUND;

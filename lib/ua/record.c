@@ -36,7 +36,7 @@ void record_span(roam_record *r, const char *key, roam_span value)
 {
     static const char hex[] = "0123456789ABCDEF";
     key_of(r, key);
-    for (size_t i = 0; i < value.len; i++) {
+    for (size_t i = 0; value.ptr && i < value.len; i++) {
         unsigned char c = (unsigned char)value.ptr[i];
         if (c < 0x20 || c == '%' || c >= 0x7f) {
             const char escaped[] = {'%', hex[c >> 4], hex[c & 15]};
@@ -91,6 +91,18 @@ void record_command(roam_ua *ua, const char *name, const char *key, uint32_t id)
     record_end(&r);
 }
 
+void record_call(roam_ua *ua, const char *name, roam_call_id id, const roam_call_options *options, const char *text, uint32_t number)
+{
+    if (!recording(ua))
+        return;
+    roam_record r = record_begin(ua, name, ua_now(ua));
+    record_number(&r, "call", id);
+    record_text(&r, "text", text);
+    record_number(&r, "number", number);
+    record_options(&r, options);
+    record_end(&r);
+}
+
 void record_config(roam_ua *ua, const roam_ua_config *config)
 {
     char seed[64];
@@ -107,6 +119,7 @@ void record_config(roam_ua *ua, const roam_ua_config *config)
     record_number(&r, "rtp_port_max", config->rtp_port_max);
     record_text(&r, "codecs", config->codecs);
     record_number(&r, "route_answers", config->route_answers);
+    record_number(&r, "choose_path", config->choose_path != NULL); /* its answers are in the trace as records of "choice" */
     record_number(&r, "t1_ms", config->t1_ms);
     record_number(&r, "t2_ms", config->t2_ms);
     record_number(&r, "t4_ms", config->t4_ms);
@@ -153,6 +166,7 @@ void record_network(roam_ua *ua, roam_time now, const roam_network *network)
         record_number(&r, "link", a->link);
         record_number(&r, "flags", a->flags);
         record_number(&r, "metric", a->metric);
+        record_number(&r, "network", a->network);
     }
     for (size_t i = 0; i < network->nroutes; i++) {
         record_ip(&r, "destination", &network->routes[i].destination);

@@ -35,6 +35,8 @@ void record_options(roam_record *r, const roam_call_options *options);
 void record_end(roam_record *r);
 /* The commonest: a command about one call or account. */
 void record_command(roam_ua *ua, const char *name, const char *key, uint32_t id);
+/* About a call, with options, a text or a number; NULL, 0: none. */
+void record_call(roam_ua *ua, const char *name, roam_call_id id, const roam_call_options *options, const char *text, uint32_t number);
 
 void record_config(roam_ua *ua, const roam_ua_config *config);
 void record_account(roam_ua *ua, const roam_account_config *config); /* that there is a password, not which */

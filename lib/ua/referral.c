@@ -477,12 +477,7 @@ static roam_referral *asked_about(const roam_ua *ua, roam_call_id id, int *err)
 
 int roam_call_transfer_accept(roam_ua *ua, roam_call_id id, const roam_call_options *options, roam_call_id *new_call)
 {
-    if (recording(ua)) {
-        roam_record input = record_begin(ua, "call_transfer_accept", ua_now(ua));
-        record_number(&input, "call", id);
-        record_options(&input, options);
-        record_end(&input);
-    }
+    record_call(ua, "call_transfer_accept", id, options, NULL, 0);
     int err;
     roam_call_id new_id = 0;
     roam_referral *r = asked_about(ua, id, &err);
@@ -511,12 +506,7 @@ int roam_call_transfer_accept(roam_ua *ua, roam_call_id id, const roam_call_opti
 
 int roam_call_transfer_reject(roam_ua *ua, roam_call_id id, unsigned status)
 {
-    if (recording(ua)) {
-        roam_record input = record_begin(ua, "call_transfer_reject", ua_now(ua));
-        record_number(&input, "call", id);
-        record_number(&input, "status", status);
-        record_end(&input);
-    }
+    record_call(ua, "call_transfer_reject", id, NULL, NULL, status);
     int err;
     roam_referral *r = asked_about(ua, id, &err);
     if (status != 0 && (status < 300 || status > 699))

@@ -1,5 +1,6 @@
 /* The life of a subscription: states, commands, and the work that keeps it as it should be. */
 #include "ua/subscription.h"
+#include "ua/record.h"
 
 #include <assert.h>
 
@@ -470,6 +471,15 @@ static int fill(roam_subscription *sub, const roam_subscription_config *config)
 
 int roam_subscribe(roam_ua *ua, const roam_subscription_config *config, roam_subscription_id *id)
 {
+    if (recording(ua)) {
+        roam_record r = record_begin(ua, "subscribe", ua_now(ua));
+        record_number(&r, "account", config ? config->account : 0);
+        record_text(&r, "uri", config ? config->uri : NULL);
+        record_text(&r, "event", config ? config->event : NULL);
+        record_text(&r, "accept", config ? config->accept : NULL);
+        record_number(&r, "expires", config ? config->expires : 0);
+        record_end(&r);
+    }
     if (!config || !config->event)
         return ROAM_EINVAL;
     if (ua->life != UA_RUNNING)
@@ -497,6 +507,7 @@ int roam_subscribe(roam_ua *ua, const roam_subscription_config *config, roam_sub
 
 int roam_unsubscribe(roam_ua *ua, roam_subscription_id id)
 {
+    record_command(ua, "unsubscribe", "subscription", id);
     roam_subscription *sub = find(ua, id);
     if (!sub)
         return ROAM_ENOTFOUND;

@@ -467,12 +467,7 @@ static int ask(roam_call *call, roam_span refer_to)
 
 int roam_call_transfer(roam_ua *ua, roam_call_id id, const char *target)
 {
-    if (recording(ua)) {
-        roam_record r = record_begin(ua, "call_transfer", ua_now(ua));
-        record_number(&r, "call", id);
-        record_text(&r, "uri", target);
-        record_end(&r);
-    }
+    record_call(ua, "call_transfer", id, NULL, target, 0);
     char text[ROAM_MAX_URI + 3];
     roam_writer w;
     roam_call *call = call_find(ua, id);
