@@ -129,6 +129,46 @@ static void timer_mine(roam_peer_config *c)
     c->refresh_by_update = true;
 }
 
+static void human(roam_peer_config *c)
+{
+    plain(c);
+    c->human = (roam_human_config){
+        .takes_its_time = true, .acts_min = ROAM_SECONDS(2), .acts_max = ROAM_SECONDS(20), .hangs_up = 20};
+}
+
+static void human_stays(roam_peer_config *c)
+{
+    human(c);
+    c->patient = true;
+    c->human.hangs_up = 0;
+}
+
+static void holds_when_silent(roam_peer_config *c)
+{
+    plain(c);
+    c->patient = true;
+    c->human.on_silence = SILENCE_HOLDS;
+}
+
+static void hangs_up_when_silent(roam_peer_config *c)
+{
+    plain(c);
+    c->human.on_silence = SILENCE_HANGS_UP;
+}
+
+static void moves(roam_peer_config *c)
+{
+    plain(c);
+    c->patient = true;
+}
+
+static void moves_by_update(roam_peer_config *c)
+{
+    moves(c);
+    c->moves_by_update = true;
+    c->move_leaves = true;
+}
+
 const sim_profile sim_peer_profiles[] = {
     {.name = "plain", .words = "a peer that does what RFC 3261 asks, and UPDATE", .peer = plain},
     {.name = "no-update", .words = "does not know UPDATE", .peer = no_update},
@@ -168,6 +208,30 @@ const sim_profile sim_peer_profiles[] = {
     {.name = "learns-anew",
      .words = "learns a source after each change of SDP, then drops every other",
      .peer = learns_anew},
+    {.name = "human",
+     .words = "answers after 0.1, 1 or 4 s, holds, resumes and hangs up as it likes",
+     .peer = human,
+     .excuses = EXCUSE_ENDS | EXCUSE_HOLDS},
+    {.name = "human-stays",
+     .words = "the same without hanging up",
+     .peer = human_stays,
+     .excuses = EXCUSE_HOLDS},
+    {.name = "holds-when-silent",
+     .words = "holds when it has heard nothing for three seconds",
+     .peer = holds_when_silent,
+     .excuses = EXCUSE_HOLDS},
+    {.name = "hangs-up-when-silent",
+     .words = "hangs up when it has heard nothing for three seconds",
+     .peer = hangs_up_when_silent,
+     .excuses = EXCUSE_ENDS},
+    {.name = "moves",
+     .words = "moves too: registers, and tells the calls by re-INVITE",
+     .peer = moves,
+     .deeds = DEED_MOVES},
+    {.name = "moves-by-update",
+     .words = "moves too: tells the calls by UPDATE, and leaves its old Contact to expire",
+     .peer = moves_by_update,
+     .deeds = DEED_MOVES},
     {.name = "repeats", .words = "sends each of its messages twice", .peer = repeats},
 };
 const size_t sim_npeer_profiles = sizeof sim_peer_profiles / sizeof *sim_peer_profiles;

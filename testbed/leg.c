@@ -43,7 +43,9 @@ roam_leg *leg_new(roam_peer *peer)
     leg->sdp_id = random_u64(&peer->env.random) >> 1; /* fits what others keep in a signed number */
     timer_init(&leg->answer_timer, answer_due, "answer");
     timer_init(&leg->retry_timer, leg_retry_due, "retry");
-    leg->epoch = peer->epoch;
+    leg->epoch = leg->target_epoch = peer->epoch;
+    timer_init(&leg->move_timer, leg_move_due, "the move is told");
+    timer_init(&leg->human_timer, human_due, "the human looks up");
     timer_init(&leg->session.timer, leg_timer_due, "session timer");
     timer_init(&leg->reinvite_timer, reinvite_due, "re-INVITE is answered");
     timer_init(&leg->reliable.timer, leg_reliable_due, "reliable provisional without PRACK");
@@ -68,6 +70,8 @@ void leg_free(roam_leg *leg)
     env_cancel(&peer->env, &leg->reinvite_timer);
     leg_timer_stop(leg);
     leg_refer_stop(leg);
+    env_cancel(&peer->env, &leg->move_timer);
+    env_cancel(&peer->env, &leg->human_timer);
     accept_stop(&leg->accept);
     ack_free(&leg->ack, &peer->env.mem);
     env_cancel(&peer->env, &leg->answer_timer);
@@ -167,7 +171,7 @@ void leg_incoming(roam_peer *peer, roam_server_txn *txn, const roam_message *inv
         return;
     peer_event(peer, PEER_CALL_INCOMING, leg, 0, "");
     (void)leg_ring(leg);
-    roam_time after = peer->config.answer == PEER_ANSWERS ? peer->config.answer_after : peer->config.reject_after;
+    roam_time after = peer->config.answer == PEER_ANSWERS ? human_answers_after(peer) : peer->config.reject_after;
     leg->rejects = peer->config.answer == PEER_REJECTS;
     if (leg->state == LEG_RINGING && peer->config.answer != PEER_RINGS &&
         env_arm(&peer->env, &leg->answer_timer, after) != ROAM_OK)
@@ -315,6 +319,11 @@ void leg_set_state(roam_leg *leg, roam_leg_state state, const char *why)
     assert(legal[leg->state] & 1u << state);
     trace_state(&leg->peer->env.trace, "leg", leg->id, leg_state_text(leg->state), leg_state_text(state), why);
     leg->state = state;
+    if (state != LEG_CONFIRMED)
+        return;
+    human_begins(leg);
+    if (leg->epoch != leg->peer->epoch) /* moved while it rang, and its early media was at the old address */
+        (void)env_arm(&leg->peer->env, &leg->move_timer, 0);
 }
 
 /* Over for the user. Transactions that linger still find the leg: it stays until it is evicted. */
@@ -330,6 +339,8 @@ void leg_end(roam_leg *leg, unsigned status, const char *why)
     leg_early_over(leg, NULL);
     leg_timer_stop(leg);
     leg_refer_stop(leg);
+    env_cancel(&peer->env, &leg->move_timer);
+    env_cancel(&peer->env, &leg->human_timer);
     reinvite_drop(leg, 487); /* RFC 3261 15.1.2 */
     if (leg->invite_server) {
         server_txn_attach(leg->invite_server, NULL, NULL);
@@ -531,6 +542,9 @@ static bool respond_2xx(roam_leg *leg, roam_server_txn *txn, const roam_message 
         (void)dialog_target_refresh(&leg->dialog, request); /* no memory: the old target stays */
     if (answers)
         (void)audio_signal(&leg->audio, &remote, direction);
+    leg->target_epoch = peer->epoch;
+    if (with_sdp && (!first || !leg->previewed))
+        leg->epoch = peer->epoch;
     if (!invite)
         return true;
     if (with_sdp)

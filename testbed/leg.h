@@ -125,7 +125,14 @@ typedef struct roam_leg {
     uint64_t pracks;             /* theirs that fitted, or ours that were answered */
     uint64_t early_ends;         /* 199s that came */
     unsigned last_status;        /* of our last INVITE, UPDATE or BYE; 0: none came */
-    uint32_t epoch; /* of the peer's address that the other side has accepted */
+    uint32_t epoch;        /* of the peer's address that the other side has accepted, with the address of the sound */
+    uint32_t target_epoch; /* ... as the target of its requests alone */
+    uint32_t sent_epoch;   /* that the change under way tells */
+    roam_timer move_timer;
+    unsigned tellings; /* of this move */
+    roam_timer human_timer;
+    roam_time act_at; /* of the human; ROAM_NEVER: does nothing by itself */
+    roam_time quiet_since;
     bool ended_here; /* by a command, or a habit of ours */
     const char *end_why;
 } roam_leg;

@@ -1,5 +1,6 @@
 /* What the files of a leg share: leg.c (their requests), leg_out.c (ours), leg_ring.c and leg_early.c (before the
- * answer, as callee and as caller), leg_replaces.c, leg_timer.c, leg_refer.c. */
+ * answer, as callee and as caller), leg_replaces.c, leg_timer.c, leg_refer.c, leg_move.c,
+ * human.c. */
 #ifndef ROAM_TESTBED_LEG_INSIDE_H
 #define ROAM_TESTBED_LEG_INSIDE_H
 
@@ -67,5 +68,15 @@ void leg_refer_progress(roam_leg *called, unsigned status); /* of a call that a 
 int leg_refer(roam_leg *leg, roam_span uri, const roam_dialog *replaced /* NULL: blind */);
 void leg_refer_stop(roam_leg *leg); /* both roles */
 void leg_notify(roam_leg *leg, roam_server_txn *txn, const roam_message *request);
+
+/* leg_move.c */
+void leg_moved(roam_leg *leg); /* the peer's address is another one */
+void leg_move_due(roam_timer *timer);
+void leg_move_told(roam_leg *leg, bool with_sdp); /* a change of ours was accepted */
+
+/* human.c */
+roam_time human_answers_after(roam_peer *peer);
+void human_begins(roam_leg *leg); /* the call is up */
+void human_due(roam_timer *timer);
 
 #endif

@@ -41,6 +41,7 @@ int leg_send_invite(roam_leg *leg)
     flow_unref(flow);
     if (!leg->invite)
         return ROAM_ENOMEM;
+    leg->sent_epoch = peer->epoch;
     leg->offer = offers ? OFFER_SENT : OFFER_NONE;
     return ROAM_OK;
 }
@@ -68,6 +69,7 @@ int leg_send_update(roam_leg *leg, bool with_offer)
     flow_unref(flow);
     if (!leg->update)
         return ROAM_ENOMEM;
+    leg->sent_epoch = peer->epoch;
     leg->update_offers = with_offer;
     if (with_offer)
         leg->offer = OFFER_SENT;
@@ -193,6 +195,7 @@ static void invite_accepted(roam_leg *leg, roam_client_txn *txn, const roam_mess
     if (!settled)
         leg->local_hold = leg->wanted_hold;
     leg_timer_take_response(leg, response);
+    leg_move_told(leg, true);
     peer_event(peer, first ? PEER_CALL_CONFIRMED : PEER_CALL_CHANGED, leg, response->status, "");
 }
 
@@ -268,6 +271,7 @@ static void update_event(void *user, roam_client_txn *txn, roam_client_event eve
         (void)dialog_target_refresh(&leg->dialog, message);
         if (!early)
             leg_timer_take_response(leg, message);
+        leg_move_told(leg, offered);
         if (offered && leg_take_answer(leg, message))
             leg->local_hold = leg->wanted_hold;
         peer_event(leg->peer, PEER_CALL_CHANGED, leg, status, "");

@@ -6,10 +6,6 @@ static void take_message(roam_peer *peer, roam_server_txn *txn, const roam_messa
 static void peer_ack(void *user, roam_flow *flow, const roam_message *ack);
 static roam_leg *find_leg(const roam_peer *peer, uint32_t id);
 static roam_leg *find_dialog(const roam_peer *peer, const roam_message *m);
-static int send_register(roam_peer *peer);
-static void register_event(void *user, roam_client_txn *txn, roam_client_event event, const roam_message *message);
-static void register_answered(roam_peer *peer, const roam_message *response);
-static void register_due(roam_timer *timer);
 static bool has_to_tag(const roam_message *m);
 
 const char *peer_event_text(roam_peer_event_type type)
@@ -25,7 +21,8 @@ int peer_init(roam_peer *peer, const roam_peer_config *config, const roam_peer_h
     *peer = (roam_peer){.host = *host, .config = *config, .next_leg = 1};
     env_init(&peer->env, config->allocator, config->seed, host->trace, host->user);
     list_init(&peer->legs);
-    timer_init(&peer->register_timer, register_due, "registration refresh");
+    list_init(&peer->paths);
+    timer_init(&peer->register_timer, peer_register_due, "registration refresh");
     outbox_init(&peer->outbox, &peer->env, 0, config->repeat_after, host->send, host->user);
     roam_sip_tu tu = {.send = peer_send, .request = peer_request, .ack = peer_ack, .user = peer};
     int err = sip_init(&peer->sip, &peer->env, &tu);
@@ -46,13 +43,11 @@ int peer_init(roam_peer *peer, const roam_peer_config *config, const roam_peer_h
     peer->sip.merge_check = true;
     if (config->timers.t1)
         peer->sip.timers = config->timers;
-    list_init(&peer->path.node);
-    peer->path.id = 1;
-    peer->path.socket = config->socket;
-    peer->path.local = config->local;
-    peer->path.transport = TRANSPORT_UDP;
-    peer->path.state = PATH_OPENING;
-    path_set_state(&peer->env, &peer->path, PATH_UP, "given by the host");
+    peer->path = peer_path_new(peer, config->socket, &config->local);
+    if (!peer->path) {
+        peer_free(peer);
+        return ROAM_ENOMEM;
+    }
     roam_writer w;
     writer_init(&w, peer->register_call_id, sizeof peer->register_call_id - 1);
     random_token(&peer->env.random, &w, w.cap);
@@ -68,6 +63,10 @@ void peer_free(roam_peer *peer)
     env_cancel(&peer->env, &peer->register_timer);
     sip_free(&peer->sip);
     outbox_free(&peer->outbox);
+    list_each (path, &peer->paths, roam_path, node) {
+        list_remove(&path->node);
+        mem_free(&peer->env.mem, path);
+    }
     mem_free(&peer->env.mem, peer->user);
     mem_free(&peer->env.mem, peer->domain);
     mem_free(&peer->env.mem, peer->password);
@@ -78,7 +77,7 @@ void peer_receive(roam_peer *peer, roam_time now, uint32_t socket, const roam_ad
 {
     peer_advance(peer, now);
     if (socket == peer->config.socket) {
-        sip_receive(&peer->sip, &peer->path, from, bytes);
+        sip_receive(&peer->sip, peer->path, from, bytes);
         return;
     }
     list_each (leg, &peer->legs, roam_leg, node) {
@@ -99,31 +98,6 @@ void peer_advance(roam_peer *peer, roam_time now)
 roam_time peer_deadline(const roam_peer *peer)
 {
     return timers_deadline(&peer->env.timers);
-}
-
-int peer_register(roam_peer *peer, roam_time now)
-{
-    peer_advance(peer, now);
-    if (peer->registering)
-        return ROAM_EBUSY;
-    peer->register_expires = peer->config.expires;
-    peer->register_challenges = 0;
-    int err = send_register(peer);
-    sip_reap(&peer->sip);
-    return err;
-}
-
-int peer_unregister(roam_peer *peer, roam_time now)
-{
-    peer_advance(peer, now);
-    if (peer->registering)
-        return ROAM_EBUSY;
-    env_cancel(&peer->env, &peer->register_timer);
-    peer->register_expires = 0;
-    peer->register_challenges = 0;
-    int err = send_register(peer);
-    sip_reap(&peer->sip);
-    return err;
 }
 
 static int call_with(roam_peer *peer, roam_time now, const char *uri, roam_span replaces, uint32_t *call)
@@ -262,7 +236,7 @@ void peer_write_contact(const roam_peer *peer, roam_writer *w)
     write_lit(w, "<sip:");
     write_uri_user(w, span_of(peer->user));
     write_char(w, '@');
-    write_addr(w, &peer->path.local);
+    write_addr(w, &peer->path->local);
     write_lit(w, ">\r\n");
 }
 
@@ -321,19 +295,6 @@ bool peer_learn_challenge(roam_peer *peer, const roam_message *response)
     return c->known;
 }
 
-/* RFC 7616 3.5: the nonce of the next request. */
-static void learn_next_nonce(roam_peer *peer, const roam_message *response)
-{
-    roam_value_cursor cursor = {0};
-    roam_span part, rest, name, value;
-    while (message_values(response, HEADER_AUTHENTICATION_INFO, &cursor, &part)) {
-        rest = part;
-        if (param_next(&rest, &name, &value) && span_ieq(name, SPAN("nextnonce")) && value.len > 2 &&
-            keep(peer->registrar.nonce, sizeof peer->registrar.nonce, span_make(value.ptr + 1, value.len - 2)))
-            peer->registrar.count = 0;
-    }
-}
-
 void peer_write_credentials(roam_peer *peer, roam_writer *w, roam_method method, roam_span uri)
 {
     roam_peer_credentials *both[] = {&peer->registrar, &peer->proxy};
@@ -364,12 +325,27 @@ void peer_write_credentials(roam_peer *peer, roam_writer *w, roam_method method,
     }
 }
 
+roam_path *peer_path_new(roam_peer *peer, uint32_t socket, const roam_addr *local)
+{
+    roam_path *path = mem_new(&peer->env.mem, roam_path);
+    if (!path)
+        return NULL;
+    path->id = ++peer->npaths;
+    path->socket = socket;
+    path->local = *local;
+    path->transport = TRANSPORT_UDP;
+    path->state = PATH_OPENING;
+    list_push(&peer->paths, &path->node);
+    path_set_state(&peer->env, path, PATH_UP, "given by the host");
+    return path;
+}
+
 roam_flow *peer_flow(roam_peer *peer, const roam_uri *uri)
 {
     roam_addr remote = peer->config.proxy;
     if (uri->ip.family)
         remote = (roam_addr){uri->ip, uri_effective_port(uri)};
-    return remote.ip.family ? flow_get(&peer->sip, &peer->path, &remote) : NULL;
+    return remote.ip.family ? flow_get(&peer->sip, peer->path, &remote) : NULL;
 }
 
 /* ---- what comes in ---- */
@@ -377,6 +353,8 @@ roam_flow *peer_flow(roam_peer *peer, const roam_uri *uri)
 static int peer_send(void *user, const roam_flow *flow, roam_span bytes)
 {
     roam_peer *peer = user;
+    if (flow->path->state != PATH_UP)
+        return ROAM_OK; /* lost, as on a cable that was pulled */
     outbox_send(&peer->outbox, flow->path->socket, &flow->remote, bytes);
     return ROAM_OK;
 }
@@ -465,99 +443,4 @@ static bool has_to_tag(const roam_message *m)
 {
     roam_name_addr to;
     return name_addr_parse(message_value(m, HEADER_TO), &to) == ROAM_OK && name_addr_tag(&to).len > 0;
-}
-
-/* ---- registration ---- */
-
-static int send_register(roam_peer *peer)
-{
-    roam_uri uri;
-    roam_request r;
-    char text[300];
-    roam_writer w;
-    writer_init(&w, text, sizeof text);
-    write_lit(&w, "sip:");
-    write_cstr(&w, peer->domain);
-    if (w.overflow || uri_parse(writer_span(&w), &uri) != ROAM_OK)
-        return ROAM_EINVAL;
-    if (peer->config.proxy.ip.family)
-        uri.ip.family = 0; /* there, whatever the domain is */
-    roam_flow *flow = peer_flow(peer, &uri);
-    if (!flow)
-        return ROAM_EOFFLINE;
-    request_begin(&peer->sip, &r, flow, SPAN("REGISTER"), writer_span(&w), 70);
-    write_header_name(&r.w, HEADER_FROM);
-    peer_write_aor(peer, &r.w);
-    write_lit(&r.w, ";tag=");
-    write_cstr(&r.w, peer->register_tag);
-    write_lit(&r.w, "\r\n");
-    write_header_name(&r.w, HEADER_TO);
-    peer_write_aor(peer, &r.w);
-    write_lit(&r.w, "\r\n");
-    write_header(&r.w, HEADER_CALL_ID, span_of(peer->register_call_id));
-    write_cseq(&r.w, ++peer->register_cseq, SPAN("REGISTER"));
-    peer_write_contact(peer, &r.w);
-    write_header_u32(&r.w, HEADER_EXPIRES, peer->register_expires);
-    peer_write_credentials(peer, &r.w, METHOD_REGISTER, writer_span(&w));
-    write_body(&r.w, (roam_span){0}, (roam_span){0});
-    peer->registering = request_send(&r, register_event, peer);
-    flow_unref(flow);
-    return peer->registering ? ROAM_OK : ROAM_ENOMEM;
-}
-
-static void register_event(void *user, roam_client_txn *txn, roam_client_event event, const roam_message *message)
-{
-    roam_peer *peer = user;
-    if (txn != peer->registering)
-        return;
-    switch (event) {
-    case CLIENT_RESPONSE:
-        if (message->status >= 200)
-            register_answered(peer, message);
-        break;
-    case CLIENT_TIMEOUT:
-    case CLIENT_FAILED:
-        peer->registered = false;
-        peer_event(peer, PEER_REGISTER_FAILED, NULL, event == CLIENT_TIMEOUT ? 408 : 503, "no answer");
-        break;
-    case CLIENT_ENDED: peer->registering = NULL; break;
-    }
-}
-
-static void register_answered(roam_peer *peer, const roam_message *response)
-{
-    client_txn_abandon(peer->registering);
-    peer->registering = NULL;
-    if ((response->status == 401 || response->status == 407) && peer->register_challenges++ < 2 &&
-        peer_learn_challenge(peer, response) && send_register(peer) == ROAM_OK)
-        return;
-    if (response->status < 200 || response->status > 299) {
-        peer->registered = false;
-        peer_event(peer, PEER_REGISTER_FAILED, NULL, response->status, "refused");
-        return;
-    }
-    learn_next_nonce(peer, response);
-    roam_value_cursor cursor = {0};
-    roam_span value, text;
-    roam_name_addr contact;
-    uint32_t granted = 0;
-    while (message_values(response, HEADER_CONTACT, &cursor, &value))
-        if (name_addr_parse(value, &contact) == ROAM_OK && roam_ip_equal(&contact.uri.ip, &peer->path.local.ip) &&
-            uri_effective_port(&contact.uri) == peer->path.local.port &&
-            param_find(contact.params, SPAN("expires"), &text))
-            (void)span_u32(text, &granted);
-    peer->registered = granted > 0;
-    if (granted > 1)
-        (void)env_arm(&peer->env, &peer->register_timer,
-                      ROAM_SECONDS(granted) * 4 / 5); /* refused: the lease runs out, as the event log shows */
-    peer_event(peer, PEER_REGISTERED, NULL, response->status, granted ? "" : "unregistered");
-}
-
-static void register_due(roam_timer *timer)
-{
-    roam_peer *peer = container_of(timer, roam_peer, register_timer);
-    if (peer->registering)
-        return;
-    peer->register_challenges = 0;
-    (void)send_register(peer);
 }

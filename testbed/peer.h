@@ -1,7 +1,7 @@
 /* A far end to call, or to be called by: a small user agent whose manners are configured. It does what it is told and
  * writes down what came. One UDP socket for SIP, a socket of the host for the RTP of each call. No I/O of its own.
  *
- * It does not do: REFER outside of a call, subscriptions, TCP and TLS. */
+ * It does not do: REFER outside of a call, subscriptions, TCP and TLS, two addresses at a time. */
 #ifndef ROAM_TESTBED_PEER_H
 #define ROAM_TESTBED_PEER_H
 
@@ -30,6 +30,17 @@ typedef enum roam_peer_overlap {
 
 /* Whom a peer with session timers proposes as refresher. */
 typedef enum roam_peer_refresher { PEER_REFRESHER_ANY, PEER_REFRESHER_ME, PEER_REFRESHER_THEM } roam_peer_refresher;
+
+typedef enum roam_human_silence { SILENCE_BORNE, SILENCE_HOLDS, SILENCE_HANGS_UP } roam_human_silence;
+
+/* A user with a will of its own; zeros: none. */
+typedef struct roam_human_config {
+    bool takes_its_time;          /* answers after 0.1, 1 or 4 s, by chance, in place of `answer_after` */
+    roam_time acts_min, acts_max; /* in a call it does something so long after its last deed; max 0: never */
+    unsigned hangs_up;            /* percent of its deeds; the rest is hold and resume */
+    roam_human_silence on_silence; /* when nothing was heard for `silence_after` (0: 3 s) that should have been */
+    roam_time silence_after;
+} roam_human_config;
 
 typedef enum roam_peer_event_type {
     PEER_REGISTERED,
@@ -90,7 +101,10 @@ typedef struct roam_peer_config {
     roam_peer_overlap overlap;
     roam_time reinvite_after; /* a re-INVITE is answered so much later */
     bool refuses_new_media;   /* 488 to an offer that changes the address of the audio */
-    bool patient;             /* a change of ours that nobody answers is tried again; else it ends the call */
+    bool patient; /* a change of ours that nobody answers is tried again (else it ends the call), and so is REGISTER */
+    bool move_leaves;     /* after a move the old Contact is left to expire; else it is taken back with the new one */
+    bool moves_by_update; /* a move is told by UPDATE where the other side allows it; else by re-INVITE */
+    roam_human_config human;
     roam_time repeat_after;   /* every message leaves twice, the second time so much later; 0: once */
     roam_audio_config audio;
 } roam_peer_config;
@@ -106,7 +120,9 @@ typedef struct roam_peer_credentials {
 struct roam_peer {
     roam_env env;
     roam_sip sip;
-    roam_path path;
+    roam_path *path; /* the one in use */
+    roam_list paths; /* and those that flows still name */
+    uint32_t npaths;
     roam_outbox outbox;
     uint32_t epoch; /* of its address */
     roam_peer_host host;
@@ -120,6 +136,7 @@ struct roam_peer {
     char register_call_id[24], register_tag[12];
     uint32_t register_cseq, register_expires;
     unsigned register_challenges;
+    roam_addr register_old; /* a Contact to take back along with the new one; family 0: none */
     roam_timer register_timer;
     bool registered;
     uint64_t unknown_socket, messages; /* datagrams for sockets we do not have; MESSAGEs taken */
@@ -147,6 +164,11 @@ int peer_hold(roam_peer *peer, roam_time now, uint32_t call, bool hold, bool by_
 int peer_refresh(roam_peer *peer, roam_time now, uint32_t call, bool by_update,
                  bool with_offer); /* nothing changes but the target; a re-INVITE always offers. Before the answer by
                                     * UPDATE only (RFC 3311 5.1) */
+/* The host's address is another one: SIP comes and goes on `socket`, bound to `local`, from now on, and open_rtp gives
+ * sockets at the new address. What used the old one is lost. The peer registers, tells each call (see `moves_by_update`)
+ * and goes on sending sound with the same SSRC. Calls of its own that nobody answered yet are given up; what rings here
+ * rings on. */
+int peer_move(roam_peer *peer, roam_time now, uint32_t socket, const roam_addr *local);
 /* Sends the other side to `uri` (blind transfer), or with `other` != 0 into that other call of ours, in whose place it
  * shall come (attended; `uri` NULL: its remote target). This call ends when that worked. */
 int peer_refer(roam_peer *peer, roam_time now, uint32_t call, const char *uri, uint32_t other);
@@ -166,6 +188,10 @@ void peer_write_allow(const roam_peer *peer, roam_writer *w); /* Allow and Suppo
 /* Keeps the challenge of a 401 or 407. False: there is none that we can answer. */
 bool peer_learn_challenge(roam_peer *peer, const roam_message *response);
 void peer_write_credentials(roam_peer *peer, roam_writer *w, roam_method method, roam_span uri);
+roam_path *peer_path_new(roam_peer *peer, uint32_t socket, const roam_addr *local); /* NULL: no memory */
+/* peer_register.c */
+void peer_register_due(roam_timer *timer);
+void peer_register_moved(roam_peer *peer, const roam_addr *old);
 /* The flow to the address that a URI names; the proxy where it names none. A reference, or NULL. */
 roam_flow *peer_flow(roam_peer *peer, const roam_uri *uri);
 

@@ -320,6 +320,14 @@ static void every_profile_calls(void **state)
             world_run(w, ROAM_SECONDS(12));
             uint32_t bobs = peer_find_call(&w->peers[1].peer, span_of(leg_of(w, 0, id)->dialog.call_id));
             const roam_leg *a = leg_of(w, 0, id), *b = bobs ? leg_of(w, 1, bobs) : NULL;
+            if (peer->excuses & (EXCUSE_ENDS | EXCUSE_HOLDS) && pc.human.acts_max) {
+                world_run(w, ROAM_SECONDS(100)); /* they do as they like: nothing to agree on but the end */
+                (void)peer_hangup(&w->peers[0].peer, w->now, id);
+                world_run(w, ROAM_SECONDS(60));
+                assert_int_equal(a->state, LEG_ENDED);
+                assert_true(world_free(w));
+                continue;
+            }
             if (a->state != LEG_CONFIRMED || !b || b->state != LEG_CONFIRMED)
                 print_message("%s with %s: %s, %s\n", peer->name, server->name, leg_state_text(a->state),
                               b ? leg_state_text(b->state) : "none");

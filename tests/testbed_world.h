@@ -212,6 +212,15 @@ static inline world_peer *world_add_peer(world *w, int i, const char *user, cons
     return p;
 }
 
+/* Its address is another one from this moment on. */
+static inline void world_move_peer(world *w, int i, const char *addr)
+{
+    world_peer *p = &w->peers[i];
+    p->local = world_addr(addr);
+    if (peer_move(&p->peer, w->now, WORLD_SIP, &p->local) != ROAM_OK)
+        abort();
+}
+
 static inline void world_deliver(world *w, const roam_addr *from, const roam_addr *to, roam_span bytes)
 {
     if (roam_addr_equal(to, &w->server_addr)) {
