@@ -604,11 +604,45 @@ static void test_stale_routes(void **state)
     scene_free(s);
 }
 
+static void test_unwanted_answer_twice(void **state)
+{
+    /* Two branches of a fork answer. The second is nobody's: each copy of its 200 is acknowledged, one BYE goes out, again after a challenge, with a CSeq that rises. */
+    (void)state;
+    roam_account_config account = hand_account();
+    scene *s = scene_new((scene_options){.account = &account});
+    hand h;
+    hand_begin(&h, s);
+    call_to(s->agent, s->account, "sip:hand@" HAND);
+    world_run(&s->world, ROAM_MS(200));
+    const seen *invite = hand_asked(&h, "INVITE");
+    hand_learn(&h, invite, true);
+    hand_answer(&h, invite, 200, "", HAND_SDP);
+    world_run(&s->world, ROAM_MS(200));
+    size_t acks = hand_count(&h, "ACK");
+    for (int i = 0; i < 3; i++) {
+        hand_answer_tagged(&h, invite, 200, "another", "", HAND_SDP);
+        world_run(&s->world, ROAM_MS(200));
+    }
+    assert_int_equal(hand_count(&h, "ACK"), acks + 3);
+    assert_int_equal(hand_count(&h, "BYE"), 1);
+    const seen *bye = hand_asked(&h, "BYE");
+    assert_non_null(strstr(bye->text, "tag=another"));
+    hand_answer_tagged(&h, bye, 407, "another", "Proxy-Authenticate: Digest realm=\"example.com\", nonce=\"n1\", qop=\"auth\", algorithm=MD5\r\n", "");
+    world_run(&s->world, ROAM_MS(200));
+    assert_int_equal(hand_count(&h, "BYE"), 2);
+    char first[32], second[32];
+    hand_copy(bye->text, "\r\nCSeq: ", "\r", first, sizeof first);
+    hand_copy(hand_asked(&h, "BYE")->text, "\r\nCSeq: ", "\r", second, sizeof second);
+    assert_true(strtoul(second, NULL, 10) > strtoul(first, NULL, 10));
+    scene_free(s);
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_unwanted_answer_twice),
         cmocka_unit_test(test_early_media),
         cmocka_unit_test(test_fork),
         cmocka_unit_test(test_delayed_offer),

@@ -24,6 +24,7 @@
 #define ROAM_MAX_OUTPUTS 65536u       /* queued for the edge; an edge that drains never sees it */
 #define ROAM_MAX_FORKS 16u            /* early dialogs of one INVITE */
 #define ROAM_MAX_CHALLENGES 4u        /* new nonces accepted for one request before it fails */
+#define ROAM_MAX_FAREWELLS 64u        /* good-byes to dialogs that no call holds, at once */
 #define ROAM_MAX_BINDINGS 32u         /* contacts of one AOR at the test registrar */
 #define ROAM_MAX_RETRY_AFTER 1800u    /* seconds: a registrar that asks for more is asked again then */
 #define ROAM_MAX_CALL_RETRY_AFTER 32u /* seconds: for a request in a call, which cannot wait for half an hour */

@@ -1,10 +1,6 @@
 /* A 2xx that no call waits for: of an INVITE that was taken back, or of another branch of a fork. */
+#include "ua/farewell.h"
 #include "ua/takeover.h"
-
-static void on_nothing(void *user, roam_client_txn *txn, roam_client_event event, const roam_message *response)
-{
-    (void)user, (void)txn, (void)event, (void)response;
-}
 
 static uint64_t dialog_hash(const roam_ua *ua, roam_span call_id, roam_span tag)
 {
@@ -31,6 +27,17 @@ static roam_account *given_up_by(const roam_ua *ua, roam_span call_id, roam_span
             return account_find(ua, ua->given_up[i].account);
         }
     return NULL;
+}
+
+/* Each copy of the 2xx is acknowledged; the good-bye is said once. */
+static bool first_good_bye(roam_ua *ua, roam_span call_id, roam_span our_tag, roam_span their_tag)
+{
+    uint64_t hash = dialog_hash(ua, call_id, our_tag) * 31 + roam_siphash(ua->env.hash_seed, their_tag);
+    for (size_t i = 0; i < UA_GIVEN_UP; i++)
+        if (ua->good_byes[i] == hash)
+            return false;
+    ua->good_byes[ua->next_good_bye++ % UA_GIVEN_UP] = hash;
+    return true;
 }
 
 /* The callee answered the INVITE that we were taking back, before the one in its place was answered: this is the call, and the other one is taken back. */
@@ -79,7 +86,6 @@ void call_stray_answer(roam_ua *ua, roam_flow *flow, const roam_message *respons
     }
     roam_dialog d = {0};
     roam_ack ack = {0};
-    roam_auth_attempt attempt = {0};
     roam_mem *mem = &ua->env.mem;
     char *own_id = NULL, *own_tag = NULL;
     if (dialog_init_caller(&d, &ua->env, from.uri_text, to.uri_text, to.uri_text) != 0)
@@ -101,7 +107,8 @@ void call_stray_answer(roam_ua *ua, roam_flow *flow, const roam_message *respons
         d.local_cseq = cseq.number;
         if (dialog_on_response(&d, response) == 0 && !(heir && adopt(heir, &d, cseq.number, response))) {
             ack_send(&ack, &d, &ua->sip, flow, cseq.number, SPAN(""), SPAN(""));
-            call_send_bye(ua, account, &attempt, &d, flow, NULL, on_nothing, NULL);
+            if (first_good_bye(ua, call_id, name_addr_tag(&from), name_addr_tag(&to)))
+                farewell_say(account, &d, flow);
         }
     } else {
         mem_free(mem, own_id);

@@ -250,6 +250,7 @@ void ua_work_all(roam_ua *ua)
         ua_work(ua, &call->work);
     list_each(account, &ua->accounts, roam_account, node)
         ua_work(ua, &account->reg.work);
+    farewell_look_all(ua);
     list_each(sub, &ua->subscriptions, roam_subscription, node)
         ua_work(ua, &sub->work);
     list_each(page, &ua->pages, roam_page, node)
@@ -260,7 +261,7 @@ static void check_left(roam_ua *ua)
 {
     if (ua->life != UA_LEAVING)
         return;
-    bool busy = ua->ncalls || ua->nsubscriptions || ua->npages;
+    bool busy = ua->ncalls || ua->nsubscriptions || ua->npages || ua->nfarewells;
     list_each(account, &ua->accounts, roam_account, node)
         if (busy || (busy = registration_busy(account)))
             break;

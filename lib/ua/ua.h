@@ -67,6 +67,9 @@ struct roam_ua {
     } given_up[UA_GIVEN_UP]; /* INVITEs without a final answer, the latest ones */
     size_t next_given_up;
     roam_list farewells;   /* see ua/farewell.c */
+    size_t nfarewells;
+    uint64_t good_byes[UA_GIVEN_UP]; /* dialogs of a 2xx that nobody wanted, by hash: their BYE is out */
+    size_t next_good_bye;
     uint64_t ended_dialogs[UA_ENDED_DIALOGS]; /* hashes of the latest, see ua/replaces.c */
     size_t next_ended_dialog;
     uint64_t dropped;
