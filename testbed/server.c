@@ -4,6 +4,16 @@ static int server_send(void *user, const roam_flow *flow, roam_span bytes);
 static void server_request(void *user, roam_server_txn *txn, const roam_message *request);
 static void server_ack(void *user, roam_flow *flow, const roam_message *ack);
 
+/* The host hears of everything; who subscribed to the bindings of a user hears of those. */
+static void server_notice(void *user, const roam_notice *notice)
+{
+    roam_testserver *server = user;
+    if (server->host.notice)
+        server->host.notice(server->host.user, notice);
+    if (server->notifier.site && (notice->type == NOTICE_BINDING_ADDED || notice->type == NOTICE_BINDING_REMOVED))
+        notifier_bindings_changed(&server->notifier, notice->subject);
+}
+
 static int start_sip(roam_testserver *server)
 {
     roam_sip_tu tu = {.send = server_send, .request = server_request, .ack = server_ack, .user = server};
@@ -20,13 +30,15 @@ int testserver_init(roam_testserver *server, const roam_testserver_config *confi
     server->overload_ppm = config->overload_ppm;
     server->overload_retry = config->overload_retry;
     int err = start_sip(server);
-    site_init(&server->site, &server->env, &server->sip, host->notice, host->user);
+    site_init(&server->site, &server->env, &server->sip, server_notice, server);
     if (!err)
         err = auth_init(&server->auth, &server->env, &config->auth);
     if (!err)
         err = registrar_init(&server->registrar, &server->site, &server->auth, &config->registrar);
     if (!err)
         err = proxy_init(&server->proxy, &server->site, &server->registrar, &server->auth, &config->proxy);
+    if (!err)
+        err = notifier_init(&server->notifier, &server->site, &server->registrar, &server->auth);
     if (err) {
         testserver_free(server);
         return err;
@@ -38,6 +50,9 @@ int testserver_init(roam_testserver *server, const roam_testserver_config *confi
 
 void testserver_free(roam_testserver *server)
 {
+    if (server->notifier.site)
+        notifier_free(&server->notifier);
+    server->notifier.site = NULL;
     if (server->proxy.site)
         proxy_free(&server->proxy);
     if (server->registrar.site)
@@ -72,6 +87,7 @@ int testserver_restart(roam_testserver *server, roam_time now)
     testserver_advance(server, now);
     registrar_forget(&server->registrar);
     auth_forget_nonces(&server->auth);
+    notifier_forget(&server->notifier);
     proxy_free(&server->proxy);
     sip_free(&server->sip);
     int err = start_sip(server);
@@ -139,7 +155,8 @@ static void server_request(void *user, roam_server_txn *txn, const roam_message 
     if (request->method == METHOD_REGISTER && uri_parse(request->request_uri, &uri) == ROAM_OK &&
         site_owns_uri(&server->site, &uri))
         registrar_handle(&server->registrar, txn, request);
-    else
+    else if (request->method != METHOD_SUBSCRIBE || uri_parse(request->request_uri, &uri) != ROAM_OK ||
+             !site_owns_uri(&server->site, &uri) || !notifier_subscribe(&server->notifier, txn, request))
         proxy_request(&server->proxy, txn, request);
 }
 

@@ -6,6 +6,7 @@
 #define ROAM_TESTBED_SERVER_H
 
 #include "testbed/outbox.h"
+#include "testbed/notifier.h"
 #include "testbed/proxy.h"
 
 typedef struct roam_testserver_host {
@@ -37,6 +38,7 @@ typedef struct roam_testserver {
     roam_auth auth;
     roam_registrar registrar;
     roam_proxy proxy;
+    roam_notifier notifier;
     roam_testserver_host host;
     roam_outbox outbox;
     uint32_t overload_ppm, overload_retry;
