@@ -22,11 +22,19 @@ bool command_run(cli_session *session, char *line, json *result)
 {
     char *words[WORDS_MAX], *rest = line, *word;
     int n = 0;
-    while (n < WORDS_MAX && (word = strtok_r(n ? NULL : line, " \t", &rest)))
+    const cli_command *command = NULL;
+    while (n < WORDS_MAX && !(n && command && command->text == n) && (word = strtok_r(n ? NULL : line, " \t", &rest))) {
         words[n++] = word;
+        if (n == 1)
+            command = command_find(word);
+    }
     if (n == 0)
         return false;
-    const cli_command *command = command_find(words[0]);
+    if (command && command->text == n && rest) {
+        rest += strspn(rest, " \t");
+        if (*rest)
+            words[n++] = rest;
+    }
     const char *wrong = NULL;
     json body = {0};
     int err = ROAM_EINVAL;
@@ -226,6 +234,74 @@ static int run_sink(cli_session *s, int argc, char **argv, json *result, const c
     return *wrong ? ROAM_EIO : roam_call_set_sink(cli_session_ua(s), id, sink);
 }
 
+static int run_subscribe(cli_session *s, int argc, char **argv, json *result, const char **wrong)
+{
+    roam_subscription_config config = {.event = argc > 1 ? argv[1] : NULL, .uri = argc > 2 && strcmp(argv[2], "-") != 0 ? argv[2] : NULL};
+    roam_subscription_id id = 0;
+    if (argc < 2 || argc > 4 || (argc == 4 && !number(argv[3], &config.account))) {
+        *wrong = "EVENT, then the URI or -, then the account";
+        return ROAM_EINVAL;
+    }
+    const int err = roam_subscribe(cli_session_ua(s), &config, &id);
+    if (id)
+        json_u64(result, "subscription", id);
+    return err;
+}
+
+static int run_unsubscribe(cli_session *s, int argc, char **argv, json *result, const char **wrong)
+{
+    roam_subscription_id id;
+    (void)wrong;
+    if (argc != 2 || !number(argv[1], &id))
+        return ROAM_EINVAL;
+    json_u64(result, "subscription", id);
+    return roam_unsubscribe(cli_session_ua(s), id);
+}
+
+/* "\\n" is a line end, "\\\\" a backslash; in place. */
+static roam_span body_of(char *text)
+{
+    char *to = text;
+    for (const char *from = text; *from; from++) {
+        if (from[0] == '\\' && from[1] == 'n') {
+            *to++ = '\r'; /* two bytes for two */
+            *to++ = '\n';
+            from++;
+        } else {
+            from += from[0] == '\\' && from[1] == '\\';
+            *to++ = *from;
+        }
+    }
+    return (roam_span){text, (size_t)(to - text)};
+}
+
+static int run_message(cli_session *s, int argc, char **argv, json *result, const char **wrong)
+{
+    roam_message_id id = 0;
+    if (argc != 3) {
+        *wrong = "to whom, then the text";
+        return ROAM_EINVAL;
+    }
+    const int err = roam_message_send(cli_session_ua(s), 0, argv[1], NULL, body_of(argv[2]), &id);
+    if (id)
+        json_u64(result, "message", id);
+    return err;
+}
+
+static int run_info(cli_session *s, int argc, char **argv, json *result, const char **wrong)
+{
+    roam_call_id id;
+    if (argc < 3) {
+        *wrong = "the call, the type, then the body";
+        return ROAM_EINVAL;
+    }
+    const int err = call_argument(s, argv[1], LIVE, &id, wrong);
+    if (err)
+        return err;
+    json_u64(result, "call", id);
+    return roam_call_send_info(cli_session_ua(s), id, argv[2], argc > 3 ? body_of(argv[3]) : (roam_span){0});
+}
+
 static int run_ip_change(cli_session *s, int argc, char **argv, json *result, const char **wrong)
 {
     static const char *const words[] = {"restart-listener=no", "restart-listener=yes", "shutdown-transport=no", "shutdown-transport=yes", NULL};
@@ -250,12 +326,13 @@ static int run_status(cli_session *s, int argc, char **argv, json *result, const
 {
     roam_ua *ua = cli_session_ua(s);
     (void)argc, (void)argv, (void)wrong;
-    const size_t naccounts = roam_account_list(ua, NULL, 0), ncalls = roam_call_list(ua, NULL, 0);
-    uint32_t *ids = calloc(naccounts + ncalls + 1, sizeof *ids);
+    const size_t naccounts = roam_account_list(ua, NULL, 0), ncalls = roam_call_list(ua, NULL, 0), nsubs = roam_subscription_list(ua, NULL, 0);
+    uint32_t *ids = calloc(naccounts + ncalls + nsubs + 1, sizeof *ids);
     if (!ids)
         return ROAM_ENOMEM;
     roam_account_list(ua, ids, naccounts);
     roam_call_list(ua, ids + naccounts, ncalls);
+    roam_subscription_list(ua, ids + naccounts + ncalls, nsubs);
     json_array(result, "accounts");
     for (size_t i = 0; i < naccounts; i++)
         account_write(result, s, ids[i]);
@@ -263,6 +340,10 @@ static int run_status(cli_session *s, int argc, char **argv, json *result, const
     json_array(result, "calls");
     for (size_t i = 0; i < ncalls; i++)
         call_write(result, s, ids[naccounts + i]);
+    json_array_end(result);
+    json_array(result, "subscriptions");
+    for (size_t i = 0; i < nsubs; i++)
+        subscription_write(result, s, ids[naccounts + ncalls + i]);
     json_array_end(result);
     counters_write(result, s);
     free(ids);
@@ -292,25 +373,29 @@ static int run_help(cli_session *s, int argc, char **argv, json *result, const c
 }
 
 const cli_command commands[] = {
-    {"register", "[ACCOUNT]", "register now; without a number all accounts", run_register},
-    {"unregister", "[ACCOUNT]", "take the registration back", run_unregister},
-    {"call", "URI [ACCOUNT]", "call somebody: sip:bob@example.com, or bob in the account's own domain", run_call},
-    {"answer", "[CALL]", "answer an incoming call", run_answer},
-    {"reject", "[CALL] [CODE]", "refuse an incoming call, with 486 or another status", run_reject},
-    {"hold", "[CALL]", "hold", run_hold},
-    {"resume", "[CALL]", "take the hold back", run_resume},
-    {"dtmf", "CALL DIGITS", "send digits: 0-9 * # A-D", run_dtmf},
-    {"hangup", "[CALL]", "end a call in any state", run_hangup},
-    {"transfer", "CALL URI", "ask the peer to call somebody else", run_transfer},
-    {"transfer-to-call", "CALL CALL", "ask the peer of the first call to take our place in the second", run_transfer_to_call},
-    {"accept-transfer", "[CALL]", "call whom the peer asked us to call", run_accept_transfer},
-    {"reject-transfer", "[CALL] [CODE]", "do not, with 603 or another status", run_reject_transfer},
-    {"source", "CALL WHAT", "play something else: tone:HZ, a sound file, null", run_source},
-    {"sink", "CALL FILE", "record elsewhere; null: nowhere", run_sink},
-    {"ip-change", "[OPTION...]", "say that the network changed: restart-listener=yes|no restart-delay=MS shutdown-transport=yes|no", run_ip_change},
-    {"status", "", "accounts, calls, counters", run_status},
-    {"quit", "", "end the calls, unregister, leave", run_quit},
-    {"help", "", "this list", run_help},
+    {"register", "[ACCOUNT]", "register now; without a number all accounts", run_register, 0},
+    {"unregister", "[ACCOUNT]", "take the registration back", run_unregister, 0},
+    {"call", "URI [ACCOUNT]", "call somebody: sip:bob@example.com, or bob in the account's own domain", run_call, 0},
+    {"answer", "[CALL]", "answer an incoming call", run_answer, 0},
+    {"reject", "[CALL] [CODE]", "refuse an incoming call, with 486 or another status", run_reject, 0},
+    {"hold", "[CALL]", "hold", run_hold, 0},
+    {"resume", "[CALL]", "take the hold back", run_resume, 0},
+    {"dtmf", "CALL DIGITS", "send digits: 0-9 * # A-D", run_dtmf, 0},
+    {"hangup", "[CALL]", "end a call in any state", run_hangup, 0},
+    {"transfer", "CALL URI", "ask the peer to call somebody else", run_transfer, 0},
+    {"transfer-to-call", "CALL CALL", "ask the peer of the first call to take our place in the second", run_transfer_to_call, 0},
+    {"accept-transfer", "[CALL]", "call whom the peer asked us to call", run_accept_transfer, 0},
+    {"reject-transfer", "[CALL] [CODE]", "do not, with 603 or another status", run_reject_transfer, 0},
+    {"source", "CALL WHAT", "play something else: tone:HZ, a sound file, null", run_source, 0},
+    {"sink", "CALL FILE", "record elsewhere; null: nowhere", run_sink, 0},
+    {"subscribe", "EVENT [URI|-] [ACCOUNT]", "be told of a state: message-summary, reg, ...; of the account itself, or of somebody", run_subscribe, 0},
+    {"unsubscribe", "SUBSCRIPTION", "no more of it", run_unsubscribe, 0},
+    {"message", "URI TEXT", "send a text, from the first account; \\n in it is a line end", run_message, 2},
+    {"info", "CALL TYPE [TEXT]", "send a body of this media type in the call", run_info, 3},
+    {"ip-change", "[OPTION...]", "say that the network changed: restart-listener=yes|no restart-delay=MS shutdown-transport=yes|no", run_ip_change, 0},
+    {"status", "", "accounts, calls, counters", run_status, 0},
+    {"quit", "", "end the calls, unregister, leave", run_quit, 0},
+    {"help", "", "this list", run_help, 0},
     {0},
 };
 

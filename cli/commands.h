@@ -8,6 +8,7 @@
 typedef struct cli_command {
     const char *name, *arguments, *help;
     int (*run)(cli_session *session, int argc, char **argv, json *result, const char **wrong);
+    int text; /* this word and all that follows is one text, blanks and all; 0: words only */
 } cli_command;
 
 extern const cli_command commands[]; /* ends with a row without name */

@@ -1,6 +1,7 @@
 #include "cli/events.h"
 
 #include <string.h>
+#include <strings.h>
 
 #include "cli/cli.h"
 
@@ -23,6 +24,29 @@ static void write_content(json *j, const roam_event *event)
         return;
     json_span(j, "content_type", event->content_type);
     json_bytes(j, "body", "body_hex", event->body);
+}
+
+/* What of it is about: not known any more when it has ended. */
+static bool write_subscription(json *j, cli_session *session, roam_subscription_id id)
+{
+    roam_subscription_info info;
+    if (roam_subscription_get_info(cli_session_ua(session), id, &info) != 0)
+        return false;
+    json_text(j, "package", info.event);
+    json_text(j, "uri", info.uri);
+    return true;
+}
+
+/* A body of message-summary, read. */
+static void write_summary(json *j, const roam_event *event)
+{
+    static const char type[] = "application/simple-message-summary";
+    roam_mwi mwi;
+    if (event->content_type.len < sizeof type - 1 || strncasecmp(event->content_type.ptr, type, sizeof type - 1) != 0 || !roam_mwi_parse(event->body, &mwi))
+        return;
+    json_bool(j, "waiting", mwi.waiting);
+    json_u64(j, "voice_new", mwi.voice_new);
+    json_u64(j, "voice_old", mwi.voice_old);
 }
 
 void event_write(json *j, cli_session *session, const roam_event *event)
@@ -48,6 +72,8 @@ void event_write(json *j, cli_session *session, const roam_event *event)
     case ROAM_EVENT_CALL_MEDIA_SILENT:
     case ROAM_EVENT_CALL_MEDIA_HEARD: json_u64(j, "gap_ms", event->gap_ms); break;
     case ROAM_EVENT_IP_CHANGE_PROGRESS:
+        if (event->subscription)
+            json_u64(j, "subscription", event->subscription);
         json_text(j, "op", roam_ip_change_op_text(event->op));
         json_u64(j, "epoch", event->epoch);
         json_addr(j, "local", &event->local);
@@ -58,11 +84,14 @@ void event_write(json *j, cli_session *session, const roam_event *event)
     case ROAM_EVENT_CALL_INFO: write_content(j, event); break;
     case ROAM_EVENT_SUBSCRIPTION:
         json_u64(j, "subscription", event->subscription);
+        write_subscription(j, session, event->subscription);
         json_text(j, "state", roam_subscription_state_text(event->subscription_state));
         break;
     case ROAM_EVENT_NOTIFY:
         json_u64(j, "subscription", event->subscription);
+        write_subscription(j, session, event->subscription);
         write_content(j, event);
+        write_summary(j, event);
         break;
     case ROAM_EVENT_MESSAGE:
         json_span(j, "from", event->uri);
@@ -147,6 +176,26 @@ void call_write(json *j, cli_session *session, roam_call_id id)
     json_object_end(j);
 }
 
+void subscription_write(json *j, cli_session *session, roam_subscription_id id)
+{
+    roam_subscription_info info;
+    if (roam_subscription_get_info(cli_session_ua(session), id, &info) != 0)
+        return;
+    json_object(j, NULL);
+    json_u64(j, "subscription", id);
+    json_u64(j, "account", info.account);
+    json_text(j, "state", roam_subscription_state_text(info.state));
+    write_subscription(j, session, id);
+    if (info.last_status > 0)
+        json_i64(j, "sip_code", info.last_status);
+    if (info.expires_at == ROAM_NEVER)
+        json_null(j, "expires_in_ms");
+    else
+        json_millis(j, "expires_in_ms", info.expires_at > cli_now() ? info.expires_at - cli_now() : 0);
+    json_u64(j, "epoch", info.epoch);
+    json_object_end(j);
+}
+
 void media_write(json *j, const char *key, const roam_media_stats *m)
 {
     json_object(j, key);
@@ -193,6 +242,7 @@ void counters_write(json *j, cli_session *session)
     json_u64(j, "transactions", c.transactions);
     json_u64(j, "accounts", c.accounts);
     json_u64(j, "calls", c.calls);
+    json_u64(j, "subscriptions", c.subscriptions);
     json_u64(j, "paths", c.paths);
     json_u64(j, "memory_blocks", c.memory_blocks);
     json_u64(j, "epoch", c.epoch);
@@ -260,6 +310,8 @@ static void write_report(json *j, const roam_ip_change_report *r)
     json_u64(j, "account", r->account);
     if (r->call)
         json_u64(j, "call", r->call);
+    if (r->subscription)
+        json_u64(j, "subscription", r->subscription);
     json_millis(j, "path_ready_ms", r->path_ready);
     json_millis(j, "request_sent_ms", r->request_sent);
     json_millis(j, "answered_ms", r->answered);

@@ -14,6 +14,7 @@ void event_begin(json *j, const char *name);
 void account_write(json *j, cli_session *session, roam_account_id id);
 void call_write(json *j, cli_session *session, roam_call_id id);
 void media_write(json *j, const char *key, const roam_media_stats *stats);
+void subscription_write(json *j, cli_session *session, roam_subscription_id id);
 void counters_write(json *j, cli_session *session);
 
 const char *hold_text(roam_hold hold);

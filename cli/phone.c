@@ -125,6 +125,8 @@ static void tell_change(phone *p, const roam_event *event)
     char name[80];
     if (event->call)
         who(p, event->call, name);
+    else if (event->subscription)
+        snprintf(name, sizeof name, "subscription %u", event->subscription);
     else
         snprintf(name, sizeof name, "%s", event->account ? "registration" : "network");
     const roam_ip_change_report *r = &event->report;
@@ -180,7 +182,7 @@ static void on_event(cli_session *session, const roam_event *event)
     case ROAM_EVENT_NOTIFY: say(p, "subscription %u: %s", event->subscription, shown(event->body, text)); break;
     case ROAM_EVENT_MESSAGE: say(p, "message from %s: %s", shown(event->uri, from), shown(event->body, text)); break;
     case ROAM_EVENT_MESSAGE_SENT: say(p, "message %u: %d %s", event->message, event->sip_code, event->reason); break;
-    case ROAM_EVENT_CALL_INFO:
+    case ROAM_EVENT_CALL_INFO: say(p, "%s: info %s", who(p, event->call, name), event->body.len ? shown(event->body, text) : event->reason); break;
     case ROAM_EVENT_CALL_MEDIA:
     case ROAM_EVENT_SHUTDOWN_DONE: break;
     }

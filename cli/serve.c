@@ -69,6 +69,7 @@ static void on_signal(uv_signal_t *handle, int number);
 static void on_line(void *user, char *line);
 static void say_ready(serve *s);
 static void say_bindings(serve *s, const char *name, bool contacts_only);
+static void set_messages(serve *s, const char *name, char *rest);
 static void send_line(serve *s);
 
 static const cli_option *serve_options(void);
@@ -699,13 +700,40 @@ static void on_line(void *user, char *line)
         uv_stop(&s->loop);
     } else if (name && (strcmp(word, "bindings") == 0 || strcmp(word, "contacts") == 0)) {
         say_bindings(s, name, word[0] == 'c');
+    } else if (name && strcmp(word, "messages") == 0) {
+        set_messages(s, name, rest);
     } else {
         begin(s, "result", cli_wall_now());
         json_text(&s->line, "command", word);
         json_bool(&s->line, "ok", false);
-        json_text(&s->line, "error", "commands are: bindings NAME, contacts NAME, quit");
+        json_text(&s->line, "error", "commands are: bindings NAME, contacts NAME, messages NAME NEW [OLD], quit");
         end(s);
     }
+}
+
+/* What the notifier tells who subscribed to the mailbox. */
+static void set_messages(serve *s, const char *name, char *rest)
+{
+    uint32_t counts[2] = {0};
+    bool ok = false;
+    for (int i = 0; i < 2; i++) {
+        char *word = strtok_r(NULL, " \t", &rest);
+        uint64_t n = 0;
+        if (!word)
+            break;
+        ok = options_number(word, 0, UINT32_MAX, &n) == NULL;
+        if (!ok)
+            break;
+        counts[i] = (uint32_t)n;
+    }
+    if (ok)
+        ok = notifier_set_messages(&s->server.notifier, span_of(name), counts[0], counts[1]) == 0;
+    begin(s, "result", cli_wall_now());
+    json_text(&s->line, "command", "messages");
+    json_bool(&s->line, "ok", ok);
+    if (!ok)
+        json_text(&s->line, "error", "messages NAME NEW [OLD]");
+    end(s);
 }
 
 static void say_bindings(serve *s, const char *name, bool contacts_only)

@@ -476,6 +476,43 @@ class Replaying(Base):
             born = '{"type":"input","time":1.0,"at":0,"object":"ua_new","bytes":"seed=' + "0" * 64 + '"}\n'
             done = self.replay(self.file("odd", born + '{"type":"input","time":2.0,"at":1000000,' + line + "}\n"))
             self.assertIn(done.returncode, (0, 1), line + done.stderr)
+class Usages(Base):
+    """Shows subscriptions, messages and INFO by commands, against the notifier of the test server."""
+
+    def test_usages(self):
+        server = self.serve()
+        alice, bob = self.agent("alice"), self.agent("bob")
+        for party in (alice, bob):
+            party.wait(event="registration", state="registered")
+        for line, command in (("subscribe", "subscribe"), ("subscribe a b c d", "subscribe"), ("unsubscribe 9", "unsubscribe"), ("message bob", "message"),
+                              ("info 7 text/plain x", "info")):
+            mark = len(alice.seen)
+            alice.send(line)
+            self.assertFalse(alice.wait(mark, event="result", command=command)["ok"], line)
+        alice.send("subscribe message-summary")
+        alice.wait(event="result", command="subscribe", ok=True, subscription=1)
+        alice.wait(event="subscription", subscription=1, state="active")
+        server.send("messages alice 2 5")
+        told = alice.wait(event="notify", subscription=1, voice_new=2)
+        self.assertEqual((told["waiting"], told["voice_old"], told["package"]), (True, 5, "message-summary"))
+        alice.send("subscribe reg - 1")
+        self.assertIn("<contact ", alice.wait(event="notify", subscription=2)["body"])
+        alice.send("status")
+        self.assertEqual([s["state"] for s in alice.wait(event="result", command="status")["subscriptions"]], ["active", "active"])
+        mark = len(alice.seen)
+        alice.send("unsubscribe 1")
+        alice.wait(mark, event="subscription", subscription=1, state="ended")
+        alice.send("message bob two  blanks and\\na line")
+        got = bob.wait(event="message")
+        self.assertEqual((got["from"], got["body"]), (f"sip:alice@127.0.0.1:{self.port}", "two  blanks and\r\na line"))
+        self.assertEqual(alice.wait(event="message_sent")["sip_code"], 200)
+        alice.send("call bob")
+        bob.wait(event="call_incoming")
+        bob.send("answer")
+        alice.wait(event="call_state", state="confirmed")
+        alice.send("info 1 text/plain what is this")
+        self.assertEqual(bob.wait(event="call_info")["body"], "what is this")
+        self.assertEqual(alice.wait(event="call_info")["sip_code"], 200)
 
 
 class Incoming(Base):
