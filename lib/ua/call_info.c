@@ -1,5 +1,6 @@
 /* INFO in the dialog of a call (RFC 6086, without packages): DTMF, and what gateways send. Ours goes one at a time and is repeated when its path goes. */
 #include "ua/call.h"
+#include "ua/early.h"
 #include "ua/uas.h"
 #include "ua/record.h"
 
@@ -45,23 +46,35 @@ static void on_event(void *user, roam_client_txn *txn, roam_client_event event, 
     }
 }
 
-static bool has_dialog(const roam_call *call)
+/* The dialog it goes in: the call's; of an outgoing one that rings the early one that is heard, or else the first. NULL: none. */
+static roam_dialog *find_dialog(roam_call *call, roam_early_dialog **early)
 {
-    bool early = call->dialog.state == DIALOG_EARLY && (call->state == ROAM_CALL_EARLY || call->state == ROAM_CALL_INCOMING);
-    return call->dialog.remote_tag && (early || call->state == ROAM_CALL_CONFIRMED || call->state == ROAM_CALL_CONNECTING);
+    *early = NULL;
+    if (call->outgoing && (call->state == ROAM_CALL_CALLING || call->state == ROAM_CALL_EARLY)) {
+        *early = call->heard && call->heard->state == EARLY_LIVE ? call->heard : early_first(call);
+        return *early ? &(*early)->dialog : NULL;
+    }
+    bool live = call->state == ROAM_CALL_INCOMING || call->state == ROAM_CALL_CONNECTING || call->state == ROAM_CALL_CONFIRMED;
+    return live && call->dialog.remote_tag ? &call->dialog : NULL;
 }
 
 void call_info_run(roam_call *call)
 {
     struct roam_call_info_out *info = call->info;
     roam_request r;
-    if (!info || info->txn || !flow_usable(call->flow) || !has_dialog(call))
+    roam_early_dialog *early;
+    if (!info || info->txn || !flow_usable(call->flow))
         return;
-    dialog_request_begin(&call->dialog, &call->ua->sip, &r, call->flow, METHOD_INFO, 0);
+    roam_dialog *dialog = find_dialog(call, &early);
+    roam_flow *flow = early ? early_flow(early) : dialog ? flow_ref(call->flow) : NULL;
+    if (!flow)
+        return;
+    dialog_request_begin(dialog, &call->ua->sip, &r, flow, METHOD_INFO, 0);
     call_write_identity(call, &r.w, true);
-    credentials_write(&call->account->credentials, &info->attempt, AUTH_REQUEST, &r.w, SPAN("INFO"), span_of(call->dialog.remote_target));
+    credentials_write(&call->account->credentials, &info->attempt, AUTH_REQUEST, &r.w, SPAN("INFO"), span_of(dialog->remote_target));
     write_body(&r.w, span_of(info->content_type), span_make(info->body, info->body_len));
     info->txn = request_send(&r, on_event, call);
+    flow_unref(flow);
     if (!info->txn)
         tell(call, 0, ROAM_ENOMEM, "could not be sent");
 }
@@ -104,7 +117,8 @@ int roam_call_send_info(roam_ua *ua, roam_call_id id, const char *content_type, 
         return ROAM_EINVAL;
     if (body.len > ROAM_MAX_INFO_BODY)
         return ROAM_EOVERFLOW;
-    if (!has_dialog(call))
+    roam_early_dialog *early;
+    if (!find_dialog(call, &early))
         return ROAM_ESTATE;
     if (call->info)
         return ROAM_EBUSY;

@@ -1,10 +1,11 @@
 #include "ua/hop.h"
 
-static void leave(roam_ua *ua, roam_hop *hop, roam_hop_news *news)
+static void leave(roam_ua *ua, roam_hop *hop, uint32_t link, roam_hop_news *news)
 {
-    news->left = true;
     const roam_path *path = hop->flow->path;
+    news->left = true;
     news->alive = path->state == PATH_UP && !watch_dead(ua, hop->dest, &path->local.ip, path->link);
+    news->dead = path->state == PATH_UP && !news->alive ? watch_why(ua, hop->dest, link, NULL) : NULL;
     flow_unref(hop->flow);
     hop->flow = NULL;
 }
@@ -55,7 +56,7 @@ roam_hop_state hop_keep(roam_ua *ua, roam_hop *hop, uint32_t link, const roam_ur
         if (!hop->dest->answered && ua->config.route_answers && !hop->flow)
             return HOP_WAIT;
         if (hop->flow)
-            leave(ua, hop, news);
+            leave(ua, hop, link, news);
         return HOP_OFFLINE;
     }
     roam_path *used = hop->flow ? hop->flow->path : NULL;
@@ -63,7 +64,7 @@ roam_hop_state hop_keep(roam_ua *ua, roam_hop *hop, uint32_t link, const roam_ur
     if (used && (used->state == PATH_GONE || other_link || !roam_ip_equal(&used->local.ip, &source.ip))) {
         if (ip_change_collecting(ua))
             return used->state == PATH_UP && !resolving ? HOP_UP : HOP_WAIT;
-        leave(ua, hop, news);
+        leave(ua, hop, link, news);
         news->source = source;
     }
     roam_path *path = net_path(ua, &source.ip, source_link);

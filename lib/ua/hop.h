@@ -24,6 +24,7 @@ typedef struct roam_hop {
 typedef struct roam_hop_news {
     bool left;        /* the path that was in use is gone, or another one leads there now: `flow` was given up */
     bool alive;       /* and it still works */
+    const char *dead; /* there, but silent: why (watch.h); NULL: not so */
     roam_addr source; /* the new one; family 0: none */
 } roam_hop_news;
 

@@ -181,6 +181,7 @@ static roam_subscription *subscription_new(roam_ua *ua, roam_account *account)
     sub->expires_at = ROAM_NEVER;
     list_init(&sub->node);
     list_init(&sub->account_node);
+    watch_user_init(&sub->watch);
     map_node_init(&sub->id_node);
     map_node_init(&sub->tag_node);
     work_init(&sub->work, run);
@@ -239,6 +240,7 @@ void subscription_free(roam_subscription *sub)
         detach(sub);
     list_remove(&sub->node);
     list_remove(&sub->work.node);
+    watch_follow(ua, &sub->watch, NULL, 0);
     dialog_free(&sub->dialog);
     hop_free(ua, &sub->hop);
     mem_free(mem, sub->uri);
@@ -270,6 +272,7 @@ static void path_left(roam_subscription *sub, const roam_hop_news *news, const c
     if (sub->state == ROAM_SUBSCRIPTION_UNSUBSCRIBING)
         return;
     env_cancel(env, &sub->rest); /* another path is another chance */
+    sub->move.evidence = news->dead;
     move_begin(&sub->move, news->source.ip.family ? &news->source : NULL, news->alive, why);
     env_arm(env, &sub->move_timer, MOVE_LIMIT);
 }
@@ -286,7 +289,7 @@ static bool keep_path(roam_subscription *sub)
     }
     roam_hop_state state = hop_keep(sub->ua, &sub->hop, sub->account->link, &uri, &news);
     if (news.left)
-        path_left(sub, &news, news.source.ip.family ? "another path leads to the notifier" : "no path to the notifier");
+        path_left(sub, &news, news.dead ? news.dead : news.source.ip.family ? "another path leads to the notifier" : "no path to the notifier");
     if (sub->state == ROAM_SUBSCRIPTION_UNSUBSCRIBING && (state == HOP_OFFLINE || state == HOP_UNKNOWN || state == HOP_REFUSED)) {
         subscription_end(sub, 0, ROAM_EOFFLINE, "no path; the lease runs out"); /* never wait for a dead path to say good-bye */
         return false;
@@ -336,9 +339,8 @@ static void run_leaving(roam_subscription *sub, bool path)
         subscription_end(sub, 0, ROAM_ENOMEM, "could not be sent; the lease runs out");
 }
 
-static void run(roam_work *work)
+static void keep(roam_subscription *sub)
 {
-    roam_subscription *sub = container_of(work, roam_subscription, work);
     roam_registration *reg = &sub->account->reg;
     if (sub->state == ROAM_SUBSCRIPTION_ENDED)
         return;
@@ -372,6 +374,13 @@ static void run(roam_work *work)
             subscription_lose(sub, "could not be sent");
         subscription_rest(sub, 0, "could not be sent");
     }
+}
+
+static void run(roam_work *work)
+{
+    roam_subscription *sub = container_of(work, roam_subscription, work);
+    keep(sub);
+    watch_follow(sub->ua, &sub->watch, sub->state == ROAM_SUBSCRIPTION_ENDED ? NULL : sub->hop.flow, 0); /* the account's keepalives do for it */
 }
 
 void subscription_leave(roam_subscription *sub, const char *why)

@@ -9,6 +9,7 @@
 #include "sip/dialog.h"
 #include "ua/account.h"
 #include "ua/hop.h"
+#include "ua/watch.h"
 
 typedef struct roam_subscription {
     roam_list node;         /* in roam_ua.subscriptions */
@@ -30,6 +31,7 @@ typedef struct roam_subscription {
     roam_dialog dialog; /* env NULL: none begun. Confirmed by the 2xx or a NOTIFY, whichever comes first */
     bool notified;      /* a NOTIFY made it or confirmed it (RFC 6665 4.4.1): no other one can any more */
     roam_hop hop;
+    roam_watch_user watch;
     roam_client_txn *txn;
     uint32_t asked;     /* Expires of the SUBSCRIBE that is out, or was last */
     bool asked_registered; /* the account was registered when it left */
