@@ -434,6 +434,22 @@ static void test_flap_untold(void **state)
     scene_free(s);
 }
 
+/* Ports at the end of the range: RTCP has its place above RTP, and no number overflows. */
+static void test_last_port(void **state)
+{
+    (void)state;
+    roam_ua_config config;
+    roam_ua_config_default(&config);
+    config.rtp_port_min = 65535;
+    roam_account_config account = hand_account();
+    scene *s = scene_new((scene_options){.account = &account, .agent = &config});
+    hand h;
+    roam_call_id id = called_with(&h, s, ALLOW);
+    assert_int_equal(call_of(s->agent, id).media_local.port, 65534);
+    assert_null(strstr(hand_asked(&h, "INVITE")->text, "a=rtcp:"));
+    scene_free(s);
+}
+
 /* ---- policies (P5, P6) ---- */
 
 /* Every choice of flags and method, with a peer that has UPDATE and one that has not, held by nobody, us, the peer, both; the old address gone. The call lives, hold is what it was on both sides, the peer has our
@@ -772,6 +788,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_target_of_failures),
         cmocka_unit_test(test_flap_report),
         cmocka_unit_test(test_flap_untold),
+        cmocka_unit_test(test_last_port),
         cmocka_unit_test(test_policies),
         cmocka_unit_test(test_rescue),
         cmocka_unit_test(test_rescue_not),

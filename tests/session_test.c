@@ -587,6 +587,113 @@ static void test_no_memory(void **state)
     }
 }
 
+/* A payload type that the peer uses for something else is not offered as telephone-event's (RFC 3264 8.3.2): the next free one is. One that is agreed stays. */
+static void test_dtmf_number(void **state)
+{
+    (void)state;
+    desk d = {0};
+    open_desk(&d, NULL);
+    assert_int_equal(take_offer(&d, "m=audio 6000 RTP/AVP 0 101 96\na=rtpmap:101 opus/48000/2\na=rtpmap:96 iLBC/8000\n"), 0);
+    assert_int_equal(answer(&d, false), 0);
+    assert_false(says(&d, "telephone-event"));
+    assert_int_equal(offer(&d, false), 0);
+    assert_false(says(&d, "rtpmap:101 "));
+    assert_true(says(&d, "a=rtpmap:97 telephone-event/8000\r\n"));
+    assert_int_equal(take_answer(&d, "m=audio 6000 RTP/AVP 0 97\na=rtpmap:97 telephone-event/8000\n"), 0);
+    assert_int_equal(take_offer(&d, "m=audio 6000 RTP/AVP 0 98\na=rtpmap:98 opus/48000/2\n"), 0);
+    assert_int_equal(answer(&d, false), 0);
+    assert_int_equal(offer(&d, false), 0);
+    assert_true(says(&d, "a=rtpmap:97 telephone-event/8000\r\n"));
+    close_desk(&d);
+    open_desk(&d, NULL); /* all of them: nothing better than what there is */
+    char all[4096];
+    size_t n = (size_t)snprintf(all, sizeof all, "m=audio 6000 RTP/AVP 0");
+    for (int i = 96; i < 128; i++)
+        n += (size_t)snprintf(all + n, sizeof all - n, " %d", i);
+    n += (size_t)snprintf(all + n, sizeof all - n, "\n");
+    for (int i = 96; i < 128; i++)
+        n += (size_t)snprintf(all + n, sizeof all - n, "a=rtpmap:%d x%d/8000\n", i, i);
+    assert_int_equal(take_offer(&d, all), 0);
+    assert_int_equal(answer(&d, false), 0);
+    assert_int_equal(offer(&d, false), 0);
+    close_desk(&d);
+}
+
+/* A repetition is what was agreed last, word for word and with its version, whether we offered it or answered with it; after an offer that was refused it has a number of its own. Narrow: the codec in use alone. */
+static void test_repeat(void **state)
+{
+    (void)state;
+    for (int as_answerer = 0; as_answerer < 2; as_answerer++) {
+        desk d = {0};
+        char said[4096];
+        roam_writer w;
+        open_desk(&d, NULL);
+        writer_init(&w, d.text, sizeof d.text - 1);
+        assert_int_equal(session_repeat(&d.s, &w), ROAM_ENOTFOUND);
+        if (as_answerer) {
+            assert_int_equal(take_offer(&d, PLAIN "a=sendonly\n"), 0);
+            assert_int_equal(answer(&d, false), 0);
+        } else {
+            agree(&d);
+            assert_int_equal(offer(&d, true), 0);
+            assert_int_equal(take_answer(&d, PLAIN "a=recvonly\n"), 0);
+            session_withdraw(&d.s);
+        }
+        if (!as_answerer) {
+            assert_int_equal(offer(&d, true), 0); /* the words of the agreement */
+            session_withdraw(&d.s);
+        }
+        snprintf(said, sizeof said, "%s", d.text);
+        uint64_t version = version_of(&d);
+        roam_agreement before = d.s.agreed;
+        for (int i = 0; i < 2; i++) {
+            writer_init(&w, d.text, sizeof d.text - 1);
+            assert_int_equal(written(&d, session_repeat(&d.s, &w), &w), 0);
+            assert_string_equal(d.text, said);
+            assert_int_equal(take_answer(&d, as_answerer ? PLAIN "a=sendonly\n" : PLAIN "a=recvonly\n"), 0);
+            assert_int_equal(d.s.agreed.direction, before.direction);
+            assert_int_equal(d.s.remote_hold, as_answerer);
+        }
+        d.local.rtp_port = 5000;
+        d.s.narrow = true;
+        assert_int_equal(offer(&d, false), 0);
+        assert_true(says(&d, "m=audio 5000 RTP/AVP 0 101\r\n"));
+        assert_false(says(&d, "PCMA"));
+        session_withdraw(&d.s);
+        writer_init(&w, d.text, sizeof d.text - 1);
+        assert_int_equal(written(&d, session_repeat(&d.s, &w), &w), 0);
+        assert_true(version_of(&d) > version + 1);
+        assert_string_equal(strstr(d.text, "s=-"), strstr(said, "s=-"));
+        writer_init(&w, d.text, sizeof d.text - 1);
+        assert_int_equal(session_repeat(&d.s, &w), ROAM_ESTATE);
+        close_desk(&d);
+    }
+}
+
+/* The session goes on in another dialog: the same identity and hold, a version of its own, nothing pending, and the old one is not touched. */
+static void test_fork(void **state)
+{
+    (void)state;
+    desk d = {0}, other = {0};
+    open_desk(&d, NULL);
+    assert_int_equal(take_offer(&d, PLAIN "a=sendonly\n"), 0);
+    assert_int_equal(answer(&d, false), 0);
+    assert_int_equal(offer(&d, false), 0); /* pending there */
+    uint64_t version = version_of(&d);
+    other.local = d.local;
+    session_fork(&other.s, &d.s);
+    assert_int_equal(other.s.state, OFFER_STABLE);
+    other.local.rtp_port = 7000;
+    assert_int_equal(offer(&other, false), 0);
+    assert_true(says(&other, "a=recvonly"));
+    assert_true(version_of(&other) > version);
+    assert_int_equal(take_answer(&other, PLAIN "a=sendonly\n"), 0);
+    assert_int_equal(d.s.state, OFFER_LOCAL);
+    assert_int_equal(take_answer(&d, PLAIN "a=sendonly\n"), 0);
+    session_free(&other.s);
+    close_desk(&d);
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 1)
@@ -596,7 +703,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_old_hold),      cmocka_unit_test(test_codecs),            cmocka_unit_test(test_payload_numbers),  cmocka_unit_test(test_other_lines),
         cmocka_unit_test(test_stream_taken_away), cmocka_unit_test(test_version),       cmocka_unit_test(test_failures_change_nothing),
         cmocka_unit_test(test_delayed_offer), cmocka_unit_test(test_early_answer),      cmocka_unit_test(test_ipv6_and_avpf),    cmocka_unit_test(test_rtcp),
-        cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_no_memory),     cmocka_unit_test(test_dtmf_number),       cmocka_unit_test(test_repeat),           cmocka_unit_test(test_fork),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

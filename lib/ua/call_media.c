@@ -108,6 +108,10 @@ static uint16_t next_port(roam_ua *ua)
     uint32_t low = ua->config.rtp_port_min ? ua->config.rtp_port_min : RTP_MIN;
     uint32_t high = ua->config.rtp_port_max > low ? ua->config.rtp_port_max : (ua->config.rtp_port_min ? low + 2000 : RTP_MAX);
     low = (low + 1) & ~1u;
+    if (high > UINT16_MAX)
+        high = UINT16_MAX;
+    if (low > UINT16_MAX - 1) /* RTCP takes the port above */
+        low = UINT16_MAX - 1;
     uint32_t pairs = (high - low) / 2 + 1;
     if (ua->next_rtp_port < low || ua->next_rtp_port > high) /* begin anywhere: the port is not to be guessed */
         ua->next_rtp_port = (uint16_t)(low + 2 * random_below(&ua->env.random, pairs));
