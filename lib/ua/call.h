@@ -27,6 +27,7 @@
 #include "ua/session_timer.h"
 
 #define CALL_MAX_LEGS 3u
+#define CALL_MAX_UNACKED 4u
 #define CALL_MAX_TAKEN_BACK 3u
 
 typedef struct roam_call roam_call;
@@ -185,7 +186,8 @@ struct roam_call {
     roam_client_txn *refresh_txn;
     bool refresh_is_update, refresh_has_offer;
     uint32_t refresh_cseq;
-    uint32_t unacked_cseq;   /* a re-INVITE given up with its path: its 2xx may wait for an ACK; 0: none */
+    uint32_t unacked[CALL_MAX_UNACKED]; /* re-INVITEs given up with their paths: a 2xx may wait for its ACK. Known until a later one is accepted */
+    unsigned nunacked;
     roam_client_txn *acked_txn; /* a re-INVITE that has its 2xx, kept for retransmitted ones */
     uint64_t refresh_target; /* hash of the URI the request that is out was sent to */
     uint32_t wish;           /* raised where a refresh is wanted although nothing differs: the application says so, or what the peer knows is uncertain */

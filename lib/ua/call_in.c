@@ -59,7 +59,9 @@ static int send_200(roam_call *call, roam_server_txn *txn, roam_call_leg *leg, b
     call->told.path = call->flow->path->id;
     if (describes && call->early != EARLY_PLAIN) { /* an answer that was given before may be all the peer reads (RFC 3261 13.2.1) */
         call->told.leg = leg->rtp_socket;
-        call->told.hold = call->hold_wanted;
+        /* An answer to an offer that was not whole does not tell our hold: "inactive" may mean anything. It is said again by an offer of ours. */
+        if (call->session.state == OFFER_LOCAL || call->session.remote_offered == DIRECTION_SENDRECV)
+            call->told.hold = call->hold_wanted;
         call->told.wish = call->wish; /* where we are and what we want stands in it */
     }
     return 0;

@@ -211,13 +211,22 @@ void call_refresh_stop(roam_call *call)
     stop_requests(call);
 }
 
+static void note_unacked(roam_call *call)
+{
+    if (call->nunacked == CALL_MAX_UNACKED) {
+        memmove(call->unacked, call->unacked + 1, (CALL_MAX_UNACKED - 1) * sizeof *call->unacked);
+        call->nunacked--;
+    }
+    call->unacked[call->nunacked++] = call->refresh_cseq;
+}
+
 /* The peer may have taken it or not: its 2xx may wait for an ACK, and what it knows of us is uncertain. */
 static void give_up(roam_call *call)
 {
     if (call->refresh != REFRESH_SENT)
         return;
     if (!call->refresh_is_update)
-        call->unacked_cseq = call->refresh_cseq;
+        note_unacked(call);
     call->wish++;
     stop_requests(call);
     call->refresh_attempt = (roam_auth_attempt){0};
@@ -277,12 +286,10 @@ static void ack_the_unknown(roam_call *call)
 {
     /* The last ACK may have gone down with its path, and a peer that waits for it refuses the next offer with 500. */
     bool young = call->ack.bytes && ua_now(call->ua) - call->ack.sent_at < 64 * call->ua->sip.timers.t1;
-    if (!call->unacked_cseq && young && call->ack.flow->path != call->flow->path)
+    if (!call->nunacked && young && call->ack.flow->path != call->flow->path)
         ack_resend(&call->ack, &call->ua->sip, call->flow);
-    if (!call->unacked_cseq)
-        return;
-    ack_send(&call->ack, &call->dialog, &call->ua->sip, call->flow, call->unacked_cseq, SPAN(""), SPAN(""));
-    call->unacked_cseq = 0;
+    for (unsigned i = 0; i < call->nunacked; i++) /* of each: that of the first may have gone down with the path of the second */
+        ack_send(&call->ack, &call->dialog, &call->ua->sip, call->flow, call->unacked[i], SPAN(""), SPAN(""));
 }
 
 static bool can_update(const roam_call *call)
@@ -315,9 +322,14 @@ static void on_target(void *user, roam_client_txn *txn, roam_client_event event,
     if (txn != call->target_txn || (event == CLIENT_RESPONSE && response->status < 200))
         return;
     call->target_txn = NULL;
-    client_txn_abandon(txn);
+    if (event == CLIENT_RESPONSE && response->status < 300) {
+        call->told.path = client_txn_flow(txn)->path->id;
+        dialog_target_refresh(&call->dialog, response);
+        session_timer_take_response(&call->session_timer, response);
+    }
     if (event == CLIENT_RESPONSE && (response->status == 405 || response->status == 501))
         call->update_refused = true;
+    client_txn_abandon(txn);
     /* Everything else is said better by the answer to the re-INVITE behind it. */
 }
 
@@ -341,9 +353,8 @@ static int send_refresh(roam_call *call, refresh_plan plan, roam_call_leg *leg)
     int err = offer ? write_offer(call, plan, leg, &sdp) : 0;
     if (err)
         return err;
-    bool doubt = call->unacked_cseq != 0;
     ack_the_unknown(call);
-    if (plan == PLAN_REINVITE && doubt && can_update(call) && !call->target_txn)
+    if (plan == PLAN_REINVITE && call->nunacked && call->told.path != call->flow->path->id && can_update(call) && !call->target_txn)
         /* A re-INVITE of ours may still be under way there, and the next one be refused because of it (RFC 3261 14.2). An UPDATE without offer is taken
          * at any time (RFC 3311 5.1): the peer knows where we are, be the media later. */
         call->target_txn = send_request(call, METHOD_UPDATE, SPAN(""), on_target);
@@ -491,6 +502,8 @@ static void on_success(roam_call *call, roam_client_txn *txn, const roam_message
             client_txn_abandon(call->acked_txn);
         call->acked_txn = txn;
     }
+    if (!call->refresh_is_update)
+        call->nunacked = 0;
     bool agreed = false;
     if (call->refresh_has_offer) {
         agreed = message_has_body_type(response, SPAN("application/sdp")) && session_take_answer(&call->session, response->body) == 0;
@@ -592,6 +605,8 @@ static bool offer_less(roam_call *call)
 static bool take_meaning(roam_call *call, unsigned code, const roam_message *response)
 {
     roam_env *env = &call->ua->env;
+    if (meaning_of(code) != MEANS_CHALLENGE) /* whoever says this has accepted what we answered to its challenges */
+        call->refresh_attempt = (roam_auth_attempt){0};
     const bool registers = move_active(&call->move) && call->account->registrar;
     switch (meaning_of(code)) {
     case MEANS_CHALLENGE:
@@ -632,6 +647,7 @@ static bool take_meaning(roam_call *call, unsigned code, const roam_message *res
     case MEANS_GLARE: { /* RFC 3261 14.1 */
         uint32_t units = call->dialog.caller ? 210 + random_below(&env->random, 191) : random_below(&env->random, 201);
         wait_and_retry(call, ROAM_MS(10) * units, 491, "glare");
+        rescue_glare(call);
         return true;
     }
     case MEANS_LATER:
@@ -648,7 +664,7 @@ static void tell_rescue(roam_call *call, unsigned code, const roam_message *resp
     bool hop = !response;
     for (size_t i = 0; i < sizeof nobody / sizeof *nobody; i++)
         hop |= code == nobody[i];
-    if (!hop && code != 401 && code != 407 && code != 403)
+    if (!hop && code != 401 && code != 407 && code != 403 && code != 491)
         rescue_answered(call);
     else if (hop && !call->refresh_after_registration)
         rescue_now(call);
@@ -706,7 +722,7 @@ static void on_refresh(void *user, roam_client_txn *txn, roam_client_event event
     unsigned code = event == CLIENT_RESPONSE ? response->status : event == CLIENT_TIMEOUT ? 408 : 503;
     call->refresh_txn = NULL;
     if (event == CLIENT_FAILED && !call->refresh_is_update)
-        call->unacked_cseq = call->refresh_cseq; /* an earlier copy may have arrived */
+        note_unacked(call); /* an earlier copy may have arrived */
     if (code >= 300 || call->refresh_is_update) /* it outlives the call; a re-INVITE that was accepted is kept for its 2xx coming again */
         client_txn_abandon(txn);
     if (code < 300) {

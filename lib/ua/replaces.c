@@ -121,7 +121,7 @@ static void leave_dialog(roam_call *call)
     call->answer_in_ack = call->accept_moved = false;
     call->ack_overdue = 0;
     call->early = EARLY_NONE;
-    call->unacked_cseq = 0;
+    call->nunacked = 0;
     call->refresh_after_registration = call->update_refused = call->gone_doubted = false;
     call->refresh_failures = 0;
     call->refresh_media = REFRESH_MEDIA_ALL;

@@ -9,6 +9,7 @@
 #define SILENCE ROAM_SECONDS(2)
 #define LATER ROAM_SECONDS(1)       /* the side with the smaller tag */
 #define ROUND ROAM_SECONDS(3)       /* the peer may not have registered yet, and the INVITE have gone where nobody is: asked again */
+#define GLARES 2u                   /* 491s in a row: the first may be true */
 #define MAX_ROUNDS 10u              /* of one move */
 
 static void set_state(roam_call *call, roam_rescue_state state, const char *why)
@@ -72,7 +73,8 @@ static bool our_tag_is_greater(const roam_call *call)
 /* A dialog without proxies is refreshed straight at the peer's address: there is nobody who would know another one. */
 static bool possible(const roam_call *call)
 {
-    return call->state == ROAM_CALL_CONFIRMED && call->peer_replaces && !call->rescue.impossible && call->dialog.nroutes && call->dialog.remote_party;
+    bool reachable = call->dialog.nroutes || call->rescue.glares >= GLARES;
+    return call->state == ROAM_CALL_CONFIRMED && call->peer_replaces && !call->rescue.impossible && reachable && call->dialog.remote_party;
 }
 
 void rescue_arm(roam_call *call)
@@ -98,10 +100,20 @@ void rescue_now(roam_call *call)
     }
 }
 
+void rescue_glare(roam_call *call)
+{
+    roam_rescue *r = &call->rescue;
+    if (!move_active(&call->move) || ++r->glares < GLARES || (r->state != RESCUE_IDLE && r->state != RESCUE_ARMED) || !possible(call))
+        return;
+    env_cancel(&call->ua->env, &r->timer);
+    set_state(call, RESCUE_DUE, "the peer waits for an answer of ours that will not come");
+    call_look(call);
+}
+
 void rescue_answered(roam_call *call)
 {
     roam_rescue *r = &call->rescue;
-    r->rounds = 0;
+    r->rounds = r->glares = 0;
     if (r->state != RESCUE_ARMED && r->state != RESCUE_DUE)
         return;
     env_cancel(&call->ua->env, &r->timer);
@@ -112,7 +124,7 @@ void rescue_stop(roam_call *call)
 {
     env_cancel(&call->ua->env, &call->rescue.timer);
     drop_request(call);
-    call->rescue.rounds = 0;
+    call->rescue.rounds = call->rescue.glares = 0;
     call->rescue.bye_came = false;
     call->rescue.attempt = (roam_auth_attempt){0};
     set_state(call, RESCUE_IDLE, "stopped");

@@ -33,7 +33,7 @@ typedef struct roam_rescue {
     } telling;
     roam_auth_attempt attempt;
     roam_timer timer;
-    unsigned rounds;
+    unsigned rounds, glares;
     bool bye_came;   /* in the old dialog while ours is out: the peer, having taken it, says good-bye to the old one (RFC 3891 3) */
     bool impossible; /* 420: the peer does not know Replaces after all */
 } roam_rescue;
@@ -43,6 +43,9 @@ void rescue_init(roam_call *call);
 void rescue_arm(roam_call *call);
 /* A hop says that nobody is where the refresh went: no use in waiting. */
 void rescue_now(roam_call *call);
+/* The peer answered 491: it has a request of its own under way. Said again, and no request has come: it went to where we were, and keeps the peer from hearing us until it times out and the
+ * peer ends the call (RFC 3261 12.2.1.2). A new dialog does not depend on it. */
+void rescue_glare(roam_call *call);
 /* The peer has answered, whatever it said. An INVITE that is out stays out: the peer may have taken it, and then it counts. */
 void rescue_answered(roam_call *call);
 /* Work: sends what is due. */
