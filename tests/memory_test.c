@@ -61,6 +61,37 @@ static void live_through(scene *s)
     world_run(&s->world, ROAM_SECONDS(1));
 }
 
+/* The callee's side: early media reliably, a move while it rings, the answer, the caller who calls again from elsewhere with Replaces. */
+static void be_called(scene *s)
+{
+    roam_account_config config = scene_account("sip:alice@example.com", "secret");
+    uint32_t theirs, again;
+    if (roam_account_add(s->agent->ua, &config, &s->account) != 0)
+        s->account = 0;
+    world_flush(s->agent);
+    world_run(&s->world, ROAM_SECONDS(1));
+    assert_int_equal(peer_call(s->callee->peer, s->world.now, "sip:alice@example.com", &theirs), 0);
+    world_run(&s->world, ROAM_MS(300));
+    const roam_event *e = world_last(s->agent, ROAM_EVENT_CALL_INCOMING);
+    roam_call_id id = e ? e->call : 0;
+    roam_call_options options = {.source = roam_tone_source(440)};
+    if (roam_call_progress(s->agent->ua, id, 183, true, &options) != 0)
+        options.source->close(options.source);
+    world_flush(s->agent);
+    world_run(&s->world, ROAM_MS(120));
+    set_addrs(s, scene_cell);
+    world_run(&s->world, ROAM_MS(500));
+    roam_call_answer(s->agent->ua, id, NULL);
+    world_flush(s->agent);
+    world_run(&s->world, ROAM_MS(70));
+    set_addrs(s, scene_wifi);
+    world_run(&s->world, ROAM_SECONDS(3));
+    const roam_leg *leg = peer_leg(s->callee->peer, theirs);
+    if (leg && leg->dialog.call_id && leg->dialog.remote_tag)
+        peer_call_replacing(s->callee->peer, s->world.now, "sip:alice@example.com", leg->dialog.call_id, leg->dialog.remote_tag, leg->dialog.local_tag, &again);
+    world_run(&s->world, ROAM_SECONDS(2));
+}
+
 static void hang_up_all(scene *s)
 {
     roam_call_id ids[8];
@@ -98,19 +129,19 @@ static void recover(scene *s)
 }
 
 /* One run: allocations number `from` up to `from + n` are refused. Returns how many there were. */
-static size_t run_with(size_t from, size_t n)
+static size_t run_with(size_t from, size_t n, void (*story)(scene *s))
 {
     miser m = {0};
     roam_allocator allocator = {stingy, &m};
     roam_ua_config config;
     roam_ua_config_default(&config);
     config.allocator = &allocator;
-    roam_peer_config callee = {.answer = PEER_ANSWERS, .answer_after = ROAM_MS(100)};
+    roam_peer_config callee = {.answer = PEER_ANSWERS, .answer_after = ROAM_MS(100), .rel = PEER_REL_ACCEPTED};
     scene *s = scene_new((scene_options){.no_account = true, .agent = &config, .callee = &callee});
     size_t before = m.count;
     m.refuse_from = before + from;
     m.refuse_to = before + from + n;
-    live_through(s);
+    story(s);
     size_t used = m.count - before;
     m.refuse_to = 0;
     recover(s);
@@ -119,16 +150,16 @@ static size_t run_with(size_t from, size_t n)
     return used;
 }
 
-static void sweep(size_t n)
+static void sweep(size_t n, void (*story)(scene *s))
 {
-    size_t used = run_with(SIZE_MAX / 2, 0);
+    size_t used = run_with(SIZE_MAX / 2, 0, story);
     assert_true(used > 50);
     const char *only = getenv("NTH"); /* one run again, to look at */
     size_t step = used > 500 ? used / 500 + 1 : 1;
     for (size_t from = only ? strtoul(only, NULL, 10) : 0; from < used; from += step) {
         if (getenv("SHOW_NTH"))
             printf("# %zu of %zu\n", from, used);
-        run_with(from, n);
+        run_with(from, n, story);
         if (only)
             break;
     }
@@ -138,21 +169,34 @@ static void sweep(size_t n)
 static void test_one_refused(void **state)
 {
     (void)state;
-    sweep(1);
+    sweep(1, live_through);
 }
 
 /* Ten in a row are refused. */
 static void test_ten_refused(void **state)
 {
     (void)state;
-    sweep(10);
+    sweep(10, live_through);
 }
 
 /* No memory at all from some moment on, for the rest of the story. */
 static void test_all_refused(void **state)
 {
     (void)state;
-    sweep(SIZE_MAX / 2);
+    sweep(SIZE_MAX / 2, live_through);
+}
+
+/* The same as callee. */
+static void test_callee_one_refused(void **state)
+{
+    (void)state;
+    sweep(1, be_called);
+}
+
+static void test_callee_ten_refused(void **state)
+{
+    (void)state;
+    sweep(10, be_called);
 }
 
 /* roam_ua_new with the Nth allocation refused: NULL, and nothing leaked; an agent with all of them. */
@@ -183,6 +227,7 @@ int main(int argc, char **argv)
 {
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_new), cmocka_unit_test(test_one_refused), cmocka_unit_test(test_ten_refused), cmocka_unit_test(test_all_refused)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_new), cmocka_unit_test(test_one_refused), cmocka_unit_test(test_ten_refused), cmocka_unit_test(test_all_refused),
+                                       cmocka_unit_test(test_callee_one_refused), cmocka_unit_test(test_callee_ten_refused)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
