@@ -273,17 +273,19 @@ static void test_prack_pending_and_move(void **state)
 
 /* ---- it rings, and the path changes ---- */
 
-/* 180 once more from the new path, with the new Contact; UPDATE without SDP in the early dialog. 481: the caller has gone, the ringing ends. Any other answer, or none, means nothing. A caller that
- * has no UPDATE is not asked. */
+/* 180 once more from the new path, with the new Contact; UPDATE without SDP in the early dialog, OPTIONS where the caller has no UPDATE. 481: the caller has gone, the ringing ends (for OPTIONS
+ * after a second one). Any other answer, or none, means nothing, and the question is asked again as long as it rings: a CANCEL would still go to the old address. */
 static void test_ringing_and_move(void **state)
 {
     (void)state;
     static const unsigned answers[] = {481, 200, 500, 405, 0};
-    for (size_t i = 0; i <= sizeof answers / sizeof *answers; i++) {
-        bool asks = i < sizeof answers / sizeof *answers;
+    enum { ANSWERS = sizeof answers / sizeof *answers };
+    for (size_t i = 0; i < 2 * ANSWERS; i++) {
+        bool has_update = i < ANSWERS;
+        unsigned status = answers[i % ANSWERS];
         scene *s = hand_scene();
         hand h;
-        roam_call_id id = rings(&h, s, asks ? ALLOWS : "Allow: INVITE, ACK, BYE, CANCEL\r\n", HAND_SDP);
+        roam_call_id id = rings(&h, s, has_update ? ALLOWS : "Allow: INVITE, ACK, BYE, CANCEL\r\n", HAND_SDP);
         unsigned invite = h.cseq;
         set_addrs(s, scene_cell);
         roam_time t0 = s->world.now;
@@ -291,36 +293,64 @@ static void test_ringing_and_move(void **state)
         const seen *ring = last_from(s, CELL, "SIP/2.0 180");
         assert_non_null(ring);
         assert_non_null(strstr(ring->text, "Contact: <sip:alice@" CELL));
-        const seen *update = hand_asked(&h, "UPDATE");
-        assert_int_equal(update != NULL, asks);
-        if (asks) {
-            assert_true(update->time == t0);
-            assert_non_null(strstr(update->text, "Contact: <sip:alice@" CELL));
-            assert_null(strstr(update->text, "m=audio"));
-            if (answers[i])
-                hand_answer(&h, update, answers[i], "", "");
-            world_run(&s->world, ROAM_MS(200));
+        assert_int_equal(hand_count(&h, "UPDATE"), has_update);
+        const seen *question = has_update ? hand_asked(&h, "UPDATE") : asked_options(s);
+        assert_true(question->time == t0);
+        assert_non_null(strstr(question->text, "Contact: <sip:alice@" CELL));
+        assert_null(strstr(question->text, "m=audio"));
+        if (status)
+            hand_answer(&h, question, status, "", "");
+        if (status == 481 && !has_update) { /* OPTIONS once more */
+            world_run(&s->world, ROAM_MS(4200));
+            assert_int_equal(calls_of(s->agent), 1);
+            hand_answer(&h, asked_options(s), 481, "", "");
         }
-        if (asks && answers[i] == 481) {
+        world_run(&s->world, ROAM_MS(200));
+        if (status == 481) {
             assert_int_equal(calls_of(s->agent), 0);
             assert_string_equal(world_last(s->agent, ROAM_EVENT_CALL_STATE)->reason, "the caller gave up while away");
             assert_int_equal(hand_status(&h, invite, "INVITE"), 487);
-        } else {
-            world_run(&s->world, ROAM_SECONDS(40));
-            assert_int_equal(call_of(s->agent, id).state, ROAM_CALL_INCOMING);
-            assert_int_equal(call_of(s->agent, id).link, ROAM_LINK_OK);
-            assert_int_equal(hand_count(&h, "UPDATE"), asks);
-            answer(s->agent, id);
-            world_run(&s->world, ROAM_MS(200));
-            const seen *ok = last_from(s, CELL, "SIP/2.0 200");
-            assert_non_null(strstr(ok->text, "c=IN IP4 " CELL));
-            hand_learn(&h, ok, false);
-            hand_request(&h, "ACK", invite, "", "");
-            world_run(&s->world, ROAM_MS(200));
-            assert_int_equal(call_of(s->agent, id).state, ROAM_CALL_CONFIRMED);
+            scene_free(s);
+            continue;
         }
+        world_run(&s->world, ROAM_SECONDS(11));
+        if (has_update && (status == 200 || status == 500))
+            assert_int_equal(hand_count(&h, "UPDATE"), 2);
+        if (has_update && status == 405)
+            assert_non_null(asked_options(s));
+        world_run(&s->world, ROAM_SECONDS(40));
+        assert_int_equal(call_of(s->agent, id).state, ROAM_CALL_INCOMING);
+        assert_int_equal(call_of(s->agent, id).link, ROAM_LINK_OK);
+        answer(s->agent, id);
+        world_run(&s->world, ROAM_MS(200));
+        const seen *ok = last_from(s, CELL, "SIP/2.0 200");
+        assert_non_null(strstr(ok->text, "c=IN IP4 " CELL));
+        hand_learn(&h, ok, false);
+        hand_request(&h, "ACK", invite, "", "");
+        world_run(&s->world, ROAM_MS(200));
+        assert_int_equal(call_of(s->agent, id).state, ROAM_CALL_CONFIRMED);
         scene_free(s);
     }
+}
+
+/* The user refuses while there is no network: the caller hears it as soon as there is one. */
+static void test_refused_offline(void **state)
+{
+    (void)state;
+    scene *s = hand_scene();
+    hand h;
+    roam_call_id id = rings(&h, s, ALLOWS, HAND_SDP);
+    set_addrs(s, scene_none);
+    world_run(&s->world, ROAM_SECONDS(1));
+    assert_int_equal(roam_call_reject(s->agent->ua, id, 603), 0);
+    world_flush(s->agent);
+    world_run(&s->world, ROAM_SECONDS(5));
+    assert_int_equal(hand_status(&h, h.cseq, "INVITE"), 180);
+    set_addrs(s, scene_cell);
+    world_run(&s->world, ROAM_MS(100));
+    assert_int_equal(hand_status(&h, h.cseq, "INVITE"), 603);
+    assert_non_null(last_from(s, CELL, "SIP/2.0 603"));
+    scene_free(s);
 }
 
 /* The INVITE says how long it waits (Expires): 487 then, also where no path was there to hear a CANCEL. */
@@ -663,6 +693,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_early_target_refresh),
         cmocka_unit_test(test_prack_pending_and_move),
         cmocka_unit_test(test_ringing_and_move),
+        cmocka_unit_test(test_refused_offline),
         cmocka_unit_test(test_expires),
         cmocka_unit_test(test_copies),
         cmocka_unit_test(test_move_before_ack),

@@ -433,6 +433,19 @@ void server_txn_move(roam_server_txn *txn, roam_path *path)
     txn->flow = flow;
 }
 
+void sip_move_answers(roam_sip *sip, roam_answer_path_fn *choose, void *user)
+{
+    map_each (txn, &sip->servers, roam_server_txn, node) {
+        if (txn->method != METHOD_INVITE || txn->state != SERVER_COMPLETED || flow_usable(txn->flow) || !txn->response)
+            continue;
+        roam_path *path = choose(user, &txn->flow->remote);
+        if (!path)
+            continue;
+        server_txn_move(txn, path);
+        (void)sip_resend(sip, txn->flow, span_make(txn->response, txn->response_len));
+    }
+}
+
 void server_txn_follow(roam_server_txn *txn, const roam_addr *remote)
 {
     roam_flow *flow = flow_get(txn->sip, txn->flow->path, remote);

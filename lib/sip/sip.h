@@ -164,6 +164,9 @@ int server_txn_respond(roam_server_txn *txn, unsigned status, roam_span reason);
 int server_txn_resend(roam_server_txn *txn); /* the last response's bytes again (2xx or reliable 18x retransmission) */
 /* Later responses and retransmissions leave from this flow's path (the device moved); the destination stays what the Via says. */
 void server_txn_move(roam_server_txn *txn, roam_path *path);
+/* The final answers of INVITEs that are still to be acknowledged, and whose path is no more: `choose` names the one they go on by (NULL: none yet), and they do so at once. */
+typedef roam_path *roam_answer_path_fn(void *user, const roam_addr *remote);
+void sip_move_answers(roam_sip *sip, roam_answer_path_fn *choose, void *user);
 /* ... and go to this address: the peer moved, and no proxy stands between (its Via would be the only one that knows it). */
 void server_txn_follow(roam_server_txn *txn, const roam_addr *remote);
 roam_flow *server_txn_flow(const roam_server_txn *txn);

@@ -170,6 +170,7 @@ struct roam_call {
 
     /* before it is answered */
     roam_ip ring_source;     /* where the INVITE came from */
+    bool ring_moved;         /* the path changed since the INVITE in `uas` came */
     bool wants_reliable, supports_reliable; /* the caller's Require or Supported says 100rel */
     roam_reliable reliable;
     roam_early early;

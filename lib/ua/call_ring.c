@@ -153,6 +153,8 @@ static void take_copy(roam_call *call, roam_server_txn *txn, const roam_message 
         call_follow_media(call);
     }
     reliable_let_go(&call->reliable);
+    probe_stop(call); /* a CANCEL finds this one */
+    call->ring_moved = false;
     if (call->uas) { /* its branch is over; another one goes on (RFC 3261 16.7: no better answer is lost by it) */
         roam_server_txn *old = call->uas;
         call->uas = NULL;
@@ -319,6 +321,7 @@ void call_run_ringing(roam_call *call)
     if (server_txn_flow(call->uas)->path != call->flow->path) {
         /* The Via says where responses go; from now on they leave from the new path, and the last one does so at once, with the new Contact. */
         server_txn_move(call->uas, call->flow->path);
+        call->ring_moved = true;
         if (call->reliable.state == RELIABLE_SENT)
             reliable_moved(&call->reliable); /* repeated as it was: another one may not be sent yet */
         else if (call->said.status && !call->nprogress)

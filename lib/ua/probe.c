@@ -4,6 +4,8 @@
 
 #define FIRST_WAIT(t1) (2 * (t1)) /* the 2xx was repeated on the new path: its ACK has a round trip and more */
 #define ANSWER_WAIT(t1) (8 * (t1)) /* our target is known: so long for an answer in the ACK */
+#define RING_AGAIN ROAM_SECONDS(10) /* while it rings on */
+#define DOUBT ROAM_SECONDS(4) /* until a 481 to OPTIONS is believed */
 #define RETRY_LAST ROAM_SECONDS(8)
 #define OVERDUE_LIMIT ROAM_SECONDS(60) /* where the account has no offline_max */
 
@@ -24,6 +26,7 @@ void probe_stop(roam_call *call)
         client_txn_abandon(p->txn);
     p->txn = NULL;
     p->failures = 0;
+    p->doubted = false;
     p->attempt = (roam_auth_attempt){0};
     set_state(call, PROBE_IDLE, "nothing to ask");
 }
@@ -41,8 +44,8 @@ static bool ack_in_doubt(const roam_call *call)
 
 static bool wanted(const roam_call *call)
 {
-    if (call->state == ROAM_CALL_INCOMING) /* a CANCEL may have been missed. Without UPDATE nothing is asked: Expires and our own limit end it */
-        return call->said.status && call->told.path != call->flow->path->id && may_update(call);
+    if (call->state == ROAM_CALL_INCOMING) /* a CANCEL goes to where the INVITE went: it may have been missed, and may still be */
+        return call->said.status && call->ring_moved;
     if (!ack_in_doubt(call))
         return false;
     /* Where UPDATE is taken the refresh sends it (call_refresh.c), unless it has given up. */
@@ -89,15 +92,25 @@ static void ask(roam_call *call, bool update)
     set_state(call, PROBE_SENT, method_text(method));
 }
 
+static void wait(roam_call *call, roam_time delay, const char *why)
+{
+    set_state(call, PROBE_WAIT, why);
+    if (env_arm(&call->ua->env, &call->probe.timer, delay) != 0)
+        set_state(call, PROBE_DUE, "no memory to wait");
+}
+
 static void answered(roam_call *call)
 {
     roam_probe *p = &call->probe;
-    set_state(call, PROBE_ANSWERED, "the peer is there");
     p->failures = 0;
+    p->doubted = false;
     if (p->is_update)
         call->told.path = p->path;
-    if (call->state == ROAM_CALL_INCOMING)
+    if (call->state == ROAM_CALL_INCOMING) {
+        wait(call, RING_AGAIN, "the caller waits");
         return;
+    }
+    set_state(call, PROBE_ANSWERED, "the peer is there");
     /* OPTIONS, unlike UPDATE, says nothing about our 2xx: a peer that never had it is in the same dialog. The 2xx is repeated as long as it may be; our refresh goes
      * out meanwhile, and its 2xx stands for the ACK, a 491 or 500 for its absence (call_refresh.c). */
     if (call->ack_overdue || p->is_update || call->answer_in_ack)
@@ -123,8 +136,8 @@ static void retry(roam_call *call, const char *why)
     roam_env *env = &call->ua->env;
     uint32_t limit = call->account->policy.offline_max_ms;
     if (call->state == ROAM_CALL_INCOMING) { /* says nothing about the caller */
-        call->told.path = p->path;
-        set_state(call, PROBE_IDLE, why);
+        p->doubted = false;
+        wait(call, RING_AGAIN, why);
         return;
     }
     if (call->ack_overdue && env->now - call->ack_overdue > (limit ? ROAM_MS(limit) : OVERDUE_LIMIT)) {
@@ -134,9 +147,7 @@ static void retry(roam_call *call, const char *why)
     }
     roam_time delay = ROAM_MS(500) << (p->failures < 4 ? p->failures : 4);
     p->failures++;
-    set_state(call, PROBE_WAIT, why);
-    if (env_arm(env, &p->timer, delay < RETRY_LAST ? delay : RETRY_LAST) != 0)
-        set_state(call, PROBE_DUE, "no memory to wait");
+    wait(call, delay < RETRY_LAST ? delay : RETRY_LAST, why);
 }
 
 static void on_probe(void *user, roam_client_txn *txn, roam_client_event event, const roam_message *response)
@@ -153,6 +164,9 @@ static void on_probe(void *user, roam_client_txn *txn, roam_client_event event, 
         if (code < 300)
             dialog_target_refresh(&call->dialog, response);
         answered(call);
+    } else if (code == 481 && call->state == ROAM_CALL_INCOMING && !p->is_update && !p->doubted) {
+        p->doubted = true; /* some look for OPTIONS in confirmed dialogs only. Twice, it is at least what they always say */
+        wait(call, DOUBT, "a 481 that may be wrong");
     } else if (code == 481) {
         bool rings = call->state == ROAM_CALL_INCOMING;
         move_failed(&call->move, 0, 481, "ended while away");

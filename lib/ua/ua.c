@@ -240,6 +240,7 @@ void ua_work(roam_ua *ua, roam_work *work)
 
 void ua_work_all(roam_ua *ua)
 {
+    uas_keep_answers(ua);
     /* Calls first, and the accounts that have calls: where REGISTERs are paced, theirs come before the idle ones'. */
     list_each(call, &ua->calls, roam_call, node)
     {

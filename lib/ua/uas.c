@@ -86,6 +86,28 @@ bool uas_refuse_body(roam_ua *ua, roam_server_txn *txn, const roam_message *m)
     return true;
 }
 
+static roam_path *path_to(void *user, const roam_addr *remote)
+{
+    roam_ua *ua = user;
+    roam_ip source = {0};
+    uint32_t link;
+    map_each(dest, &ua->net.dests, roam_net_dest, node)
+        if (roam_ip_equal(&dest->ip, &remote->ip) && !net_route(ua, dest, 0, &source, &link))
+            return NULL;
+    list_each(np, &ua->net.paths, roam_net_path, path.node)
+    {
+        const roam_ip *local = &np->path.local.ip;
+        if (np->path.state == PATH_UP && local->family == remote->ip.family && (!source.family || roam_ip_equal(local, &source)))
+            return &np->path;
+    }
+    return NULL;
+}
+
+void uas_keep_answers(roam_ua *ua)
+{
+    sip_move_answers(&ua->sip, path_to, ua);
+}
+
 /* ---- who gets it ---- */
 
 static void on_options(roam_ua *ua, roam_server_txn *txn, const roam_message *m)

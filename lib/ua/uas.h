@@ -14,6 +14,8 @@ void uas_respond_tagged(roam_ua *ua, roam_server_txn *txn, unsigned status, cons
 /* Supported: 100rel, unless the account says no. The other extensions are in write_agent_headers. */
 struct roam_account;
 void uas_write_reliable(const struct roam_account *account, roam_writer *w);
+/* Refusals of INVITEs that left, or did not, by a path that is no more leave by another one: a caller must not hear it ring for ever. */
+void uas_keep_answers(roam_ua *ua);
 /* 500 with a Retry-After of 0 to 10 s (RFC 3261 14.2). */
 void uas_respond_retry_after(roam_ua *ua, roam_server_txn *txn);
 /* 420 where the request requires an extension that we do not have (RFC 3261 8.2.2.3). True: answered. */
