@@ -237,6 +237,53 @@ static void test_world_paced(void **state)
     scene_free(s);
 }
 
+typedef struct scarce {
+    size_t n, refuse_at;
+} scarce;
+
+static void *scarce_realloc(void *user, void *ptr, size_t size)
+{
+    scarce *m = user;
+    if (size == 0) {
+        free(ptr);
+        return NULL;
+    }
+    if (m->refuse_at && m->n++ % m->refuse_at == m->refuse_at - 1)
+        return NULL;
+    return realloc(ptr, size);
+}
+
+/* Memory is refused, every second time to every 62nd, while it subscribes, sends messages, moves and is told: nothing crashes or leaks, and when there is memory
+ * again the subscription that was taken is in force. */
+static void test_no_memory(void **state)
+{
+    (void)state;
+    for (size_t every = 2; every < 64; every += 3) {
+        scarce m = {0};
+        const roam_allocator allocator = {.realloc = scarce_realloc, .user = &m};
+        roam_ua_config config;
+        roam_ua_config_default(&config);
+        config.allocator = &allocator;
+        scene *s = scene_new((scene_options){.agent = &config});
+        roam_subscription_config sub = {.event = "message-summary"};
+        roam_subscription_id id = 0;
+        m.refuse_at = every;
+        roam_subscribe(s->agent->ua, &sub, &id);
+        roam_message_send(s->agent->ua, 0, "bob", NULL, SPAN("x"), NULL);
+        world_flush(s->agent);
+        world_run(&s->world, ROAM_SECONDS(2));
+        set_addrs(s, scene_cell);
+        world_run(&s->world, ROAM_SECONDS(1));
+        notifier_set_messages(notifier_of(s), SPAN("alice"), 3, 0);
+        world_run(&s->world, ROAM_SECONDS(10));
+        m.refuse_at = 0;
+        world_run(&s->world, ROAM_SECONDS(400)); /* longer than any back-off */
+        if (id && info_of(s, id).state != ROAM_SUBSCRIPTION_ENDED)
+            assert_int_equal(info_of(s, id).state, ROAM_SUBSCRIPTION_ACTIVE);
+        scene_free(s);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -247,6 +294,7 @@ int main(void)
         cmocka_unit_test(test_world_restart),
         cmocka_unit_test(test_world_nat),
         cmocka_unit_test(test_world_paced),
+        cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
