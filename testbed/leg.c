@@ -289,7 +289,15 @@ int leg_hangup(roam_leg *leg)
 {
     switch (leg->state) {
     case LEG_RINGING: return leg_reject(leg, 486);
-    case LEG_CALLING: leg_set_state(leg, LEG_CANCELLING, "hung up"); return client_txn_cancel(leg->invite, NULL, false);
+    case LEG_CALLING: {
+        leg_set_state(leg, LEG_CANCELLING, "hung up");
+        int err = leg->invite ? client_txn_cancel(leg->invite, NULL, false) : ROAM_ESTATE;
+        if (!leg->invite)
+            leg_end(leg, 0, "no INVITE was sent");
+        else if (err)
+            (void)env_arm(&leg->peer->env, &leg->retry_timer, ROAM_MS(500)); /* again, with more memory */
+        return err;
+    }
     case LEG_CONFIRMED:
         /* RFC 3261 15: the callee waits for the ACK of its 2xx, or for its time-out. */
         if (accept_waiting(&leg->accept)) {

@@ -345,6 +345,8 @@ void leg_retry_due(roam_timer *timer)
 {
     roam_leg *leg = container_of(timer, roam_leg, retry_timer);
     int err = ROAM_EBUSY;
+    if (leg->state == LEG_CANCELLING && leg->invite && client_txn_cancel(leg->invite, NULL, false) == ROAM_ENOMEM)
+        (void)env_arm(&leg->peer->env, timer, ROAM_MS(500));
     if (leg->state != LEG_CONFIRMED)
         return;
     /* Theirs came in between: ours waits once more. */

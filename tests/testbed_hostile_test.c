@@ -86,6 +86,75 @@ static void memory_refused(void **state)
     }
 }
 
+static void memory_refused_in_depth(void **state)
+{
+    /* The same for all that a peer can: reliable early media, an UPDATE before the answer, session timers, a hold, a
+     * transfer, a move, everything sent twice. The n-th allocation of one end is refused, or all from there on, for every
+     * fifth n. Nothing crashes or leaks; when there is memory again, each call ends in bounded time. */
+    (void)state;
+    long reached = 0, most = 0;
+    unsigned confirmed = 0;
+    for (int where = 0; where < 2; where++) {
+        reached = 0;
+        for (long n = where; n < 2000; n += 5) {
+            for (int once = 0; once < 2; once++) {
+                miser m = {-1, once};
+                roam_allocator allocator = {miser_realloc, &m};
+                world *w = world_new(&(roam_testserver_config){.proxy = {.sends_199 = true}}, &perfect);
+                static const char *const names[] = {"alice", "bob", "carol"};
+                for (int i = 0; i < 3; i++) {
+                    (void)testserver_add_user(&w->server, names[i], "secret");
+                    world_add_peer(w, i, names[i], "secret",
+                                   &(roam_peer_config){.allocator = i == where ? &allocator : NULL,
+                                                       .rel = PEER_REL_USED,
+                                                       .early_media = true,
+                                                       .answer_after = ROAM_SECONDS(1),
+                                                       .session_expires = 90,
+                                                       .repeat_after = ROAM_MS(15),
+                                                       .patient = true});
+                    (void)peer_register(&w->peers[i].peer, w->now);
+                }
+                world_run(w, ROAM_SECONDS(1));
+                m.budget = n;
+                uint32_t id = 0;
+                if (peer_call(&w->peers[0].peer, w->now, "sip:bob@example.com", &id) == ROAM_OK) {
+                    world_run(w, ROAM_MS(500));
+                    (void)peer_refresh(&w->peers[0].peer, w->now, id, true, false);
+                    world_run(w, ROAM_SECONDS(1));
+                    (void)peer_hold(&w->peers[1].peer, w->now, 1, true, false);
+                    world_run(w, ROAM_MS(100));
+                    w->peers[where].local = world_addr(where ? "192.0.2.51:5060" : "192.0.2.50:5060");
+                    if (peer_move(&w->peers[where].peer, w->now, WORLD_SIP, &w->peers[where].local) == ROAM_OK) {
+                        world_run(w, ROAM_SECONDS(1));
+                        (void)peer_refer(&w->peers[0].peer, w->now, id, "sip:carol@example.com", 0);
+                        world_run(w, ROAM_SECONDS(4));
+                        confirmed += w->peers[2].peer.next_leg > 1;
+                    }
+                    if (m.budget <= 0)
+                        reached = n;
+                    m.budget = -1; /* there is memory again: now everything has to end */
+                    for (int i = 0; i < 3; i++)
+                        for (uint32_t leg = 1; leg < w->peers[i].peer.next_leg; leg++)
+                            (void)peer_hangup(&w->peers[i].peer, w->now, leg);
+                    world_run(w, ROAM_SECONDS(300));
+                    for (int i = 0; i < 3; i++)
+                        for (uint32_t leg = 1; leg < w->peers[i].peer.next_leg; leg++)
+                            if (peer_leg(&w->peers[i].peer, leg))
+                                assert_int_equal(peer_leg(&w->peers[i].peer, leg)->state, LEG_ENDED);
+                } else {
+                    reached = n;
+                }
+                assert_true(world_free(w));
+            }
+            if (n > reached + 12)
+                break;
+        }
+        most = reached > most ? reached : most;
+    }
+    assert_true(most > 100);
+    assert_true(confirmed > 10);
+}
+
 static void hostile_datagrams(void **state)
 {
     /* 20,000 truncated and mutated copies of good messages, and garbage, to server and peer in a call: the call is
@@ -146,6 +215,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(memory_refused),
+        cmocka_unit_test(memory_refused_in_depth),
         cmocka_unit_test(hostile_datagrams),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
