@@ -208,9 +208,18 @@ static void check_cseq(sim_check *check, const about *a)
             check_violated(check, RULE_CSEQ, "%s with CSeq %u, which no INVITE of this agent had", method_text(a->m.method), a->cseq.number);
         return;
     }
-    sim_fact *last = find(&check->cseqs, a->ours);
-    if (!last)
-        last = add(check, &check->cseqs, a->ours);
+    /* Each early dialog of a fork counts for itself, from the INVITE that they share. */
+    uint64_t dialog = name_addr_tag(&a->to).len ? mix(a->ours, a->theirs) : a->ours;
+    sim_fact *last = find(&check->cseqs, dialog);
+    if (!last) {
+        sim_fact *shared = find(&check->cseqs, a->ours);
+        uint64_t from = shared ? shared->value : 0;
+        last = add(check, &check->cseqs, dialog);
+        last->value = from;
+        last->more[0] = from == 0; /* any number may be the first */
+    }
+    if (last->more[0])
+        last->more[0] = 0;
     else if (a->cseq.number <= last->value)
         check_violated(check, RULE_CSEQ, "%.*s with CSeq %u after %u", SPAN_ARG(a->m.method_name), a->cseq.number, (unsigned)last->value);
     last->value = a->cseq.number;

@@ -116,7 +116,7 @@ static sim_rule agree(const sim_run_state *run, const sim_actor *a, const sim_vi
         snprintf(text, 400, "%s %s, %s thinks %s", a->user, x->local_hold ? "holds" : "does not hold", b->user, y->remote_hold ? "so" : "otherwise");
         return RULE_HOLD;
     }
-    if (x->local_hold != run->wish.hold[a->who]) {
+    if (x->local_hold != run->wish.hold[a->who] && !run->wish.excused && !(run->may_hold && a->who == BOB)) {
         snprintf(text, 400, "%s %s, the user wants it otherwise", a->user, x->local_hold ? "holds" : "does not hold");
         return RULE_HOLD;
     }

@@ -230,7 +230,8 @@ static void set_up(sim_run_state *run)
     bool roams = plan->scenario->bob_roams || !plan->peer;
     unsigned excuses = plan->server->excuses | (plan->peer && !roams ? plan->peer->excuses : 0);
     run->heal_max = excuses & EXCUSE_SLOW ? 2 * HEAL_MAX : HEAL_MAX;
-    run->no_media = excuses & EXCUSE_NO_MEDIA;
+    run->no_media = excuses & (EXCUSE_NO_MEDIA | EXCUSE_HOLDS);
+    run->may_hold = excuses & EXCUSE_HOLDS;
     if (excuses & (EXCUSE_REFUSES | EXCUSE_ENDS | EXCUSE_HOLDS)) {
         run->wish.excused = true;
         run->wish.why = "the other end may refuse";

@@ -56,6 +56,7 @@ struct sim_run_state {
     sim_actor actors[SIM_ACTORS];
     sim_actor phones[RUN_PHONES]; /* bob's others */
     bool no_media;           /* after a move there may be no sound */
+    bool may_hold;           /* bob may hold by himself */
     roam_time heal_max;
     sim_wish wish;
     roam_time start;
