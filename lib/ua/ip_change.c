@@ -339,10 +339,14 @@ int roam_network_update(roam_ua *ua, roam_time now, const roam_network *network)
         return ROAM_EINVAL;
     if (recording(ua))
         record_network(ua, now, network);
-    ua_enter(ua, now);
+    bool woke = ua_enter_network(ua, now);
     int news = net_take_picture(ua, network);
     if (news > 0)
         ip_change_news(ua, (roam_net_news)news);
+    if (woke)
+        watch_woke(ua);
+    ua_leave(ua);
+    ua_enter(ua, now); /* what is due */
     ua_leave(ua);
     return news < 0 ? news : 0;
 }

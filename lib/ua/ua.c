@@ -288,9 +288,20 @@ void ua_enter(roam_ua *ua, roam_time now)
 {
     if (ua->depth++ == 0) {
         ua->ip_change.bumped = false;
-        watch_clock(ua, now);
+        if (watch_clock(ua, now))
+            watch_woke(ua);
     }
     env_advance(&ua->env, now);
+}
+
+bool ua_enter_network(roam_ua *ua, roam_time now)
+{
+    bool slept = ua->depth == 0 && watch_clock(ua, now);
+    if (ua->depth++ == 0)
+        ua->ip_change.bumped = false;
+    if (now > ua->env.now)
+        ua->env.now = now;
+    return slept;
 }
 
 void ua_leave(roam_ua *ua)

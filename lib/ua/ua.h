@@ -82,6 +82,9 @@ struct roam_ua {
 
 /* Every input and command stands between these two. ua_leave does the outstanding work and buries the dead. */
 void ua_enter(roam_ua *ua, roam_time now);
+/* The same for news of the network, but what is due waits until ua_leave() is through: where the device slept, or its host was late, nothing leaves by a path that is no more.
+ * True: it slept. The caller calls watch_woke(), and enters once more when all is done. */
+bool ua_enter_network(roam_ua *ua, roam_time now);
 void ua_leave(roam_ua *ua);
 static inline roam_time ua_now(const roam_ua *ua)
 {

@@ -445,15 +445,22 @@ void watch_encourage(roam_ua *ua, const roam_net_dest *dest)
         }
 }
 
-void watch_clock(roam_ua *ua, roam_time now)
+bool watch_clock(roam_ua *ua, roam_time now)
 {
     roam_time due = roam_ua_deadline(ua);
-    if (due == ROAM_NEVER || now <= due || now - due < WOKE_AFTER)
-        return;
+    if (due == ROAM_NEVER || now <= due || now - due < WOKE_AFTER || now - ua->env.now < WOKE_AFTER)
+        return false;
     trace_note(&ua->env.trace, "ua", 0, "woke from sleep: every path is asked before it is used");
     ua->env.now = now;
+    return true;
+}
+
+void watch_woke(roam_ua *ua)
+{
     list_each(w, &ua->watches.list, roam_watch, node)
     {
+        if (!flow_usable(w->flow))
+            continue;
         if (w->state == WATCH_DEAD) {
             w->rounds = 0;
             arm(w, 0);

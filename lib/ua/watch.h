@@ -85,8 +85,10 @@ void watch_suspect(roam_flow *flow, roam_evidence evidence);
 void watch_suspect_path(roam_ua *ua, const roam_path *path, const roam_addr *remote /* NULL: all */, roam_evidence evidence);
 /* Something came that shows that the path to that destination may be alive again: a dead one is asked at once. */
 void watch_encourage(roam_ua *ua, const roam_net_dest *dest);
-/* Before time moves on to `now`: was the device asleep? Then everything in use is validated, and that first. */
-void watch_clock(roam_ua *ua, roam_time now);
+/* Was the device asleep until `now`? Then it is `now`, and nothing that was due has happened yet. */
+bool watch_clock(roam_ua *ua, roam_time now);
+/* It was: everything in use is asked, before anything else is sent. */
+void watch_woke(roam_ua *ua);
 /* Another picture of the networks: dead ones are asked at once, new addresses are tried as ways around. */
 void watch_network(roam_ua *ua);
 /* Frees the watches that nobody needs. */
