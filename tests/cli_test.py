@@ -404,6 +404,30 @@ class Transferring(Base):
         bob.wait(event="call_state", call=2, state="confirmed")
 
 
+    def test_attended(self):
+        """Alice has two calls and puts them together: Bob takes her place in the one with Carol, which ends on her side by itself."""
+        self.serve()
+        bob, carol, alice = self.agent("bob", "--auto-answer=0"), self.agent("carol", "--auto-answer=0"), self.agent("alice")
+        for party in (bob, carol, alice):
+            party.wait(event="registration", state="registered")
+        alice.send("call bob")
+        alice.wait(event="call_state", call=1, state="confirmed")
+        alice.send("hold 1")
+        alice.wait(event="call_hold", call=1, hold="local")
+        alice.send("call carol")
+        alice.wait(event="call_state", call=2, state="confirmed")
+        alice.send("transfer-to-call 1 2")
+        bob.wait(event="call_transfer_requested")
+        bob.send("accept-transfer")
+        self.assertEqual(carol.wait(event="call_replaced")["other_call"], 2)
+        alice.wait(event="call_transfer", transfer="done")
+        alice.wait(event="call_state", call=2, state="ended")
+        alice.send("hangup 1")
+        bob.wait(event="call_state", call=1, state="ended")
+        bob.wait(event="call_state", call=2, state="confirmed")
+        carol.wait(event="call_state", call=2, state="confirmed")
+
+
 class Replaying(Base):
     """Shows that a run with registration, call, hold, digits, a change and a transfer comes out of its trace again, and that a trace which was changed does not."""
 
