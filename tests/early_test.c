@@ -780,6 +780,84 @@ static void test_world_declined(void **state)
     scene_free(s);
 }
 
+/* The new address is needed although the old one stays: nothing passes on it any more, in either direction. The watch finds out, and the call is taken over. */
+static bool swallow_wifi(scene *s, const sim_packet *p)
+{
+    (void)s;
+    return !is_ip(p->from.ip, WIFI) && !is_ip(p->to.ip, WIFI);
+}
+
+static void test_black_hole(void **state)
+{
+    (void)state;
+    static const char *const both[] = {WIFI, CELL, NULL};
+    roam_account_config account = scene_account(NULL, NULL);
+    roam_peer_config callee = {.answer = PEER_ANSWERS, .answer_after = ROAM_SECONDS(6)};
+    account.keepalive = 2;
+    scene *s = scene_new((scene_options){.callee = &callee, .account = &account});
+    move_to(s, both, ROAM_SECONDS(1));
+    roam_call_id id = call_to(s->agent, s->account, "bob");
+    world_run(&s->world, ROAM_SECONDS(1));
+    assert_int_equal(call_of(s->agent, id).state, ROAM_CALL_EARLY);
+    s->more = swallow_wifi;
+    world_run(&s->world, ROAM_SECONDS(15));
+    assert_int_equal(call_of(s->agent, id).state, ROAM_CALL_CONFIRMED);
+    assert_true(is_ip(call_of(s->agent, id).local.ip, CELL));
+    assert_two_way(s, s->agent, id);
+    scene_free(s);
+}
+
+typedef enum ending { ANSWERED, HUNG_UP, REFUSED } ending;
+
+/* The change, or two of them, at every moment between the INVITE and the answer, for callees of different abilities; hung up by our user, answered or refused by theirs: at the end both sides agree. */
+static void test_sweep(void **state)
+{
+    (void)state;
+    static const char *const third[] = {"10.3.0.9", NULL};
+    static const struct {
+        ending end;
+        bool second, gap, no_replaces, no_update, reliable;
+    } kinds[] = {{ANSWERED, false, false, false, false, false}, {ANSWERED, true, false, false, false, false}, {ANSWERED, true, false, false, false, true},
+                 {ANSWERED, false, true, false, false, false},  {ANSWERED, true, false, true, false, false},  {ANSWERED, false, false, false, true, false},
+                 {HUNG_UP, false, false, false, false, false},  {HUNG_UP, true, true, false, false, false},   {HUNG_UP, true, false, true, false, false},
+                 {REFUSED, false, false, false, false, true},   {REFUSED, true, false, false, false, false}};
+    for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
+        for (unsigned t = 0; t < 2400; t += 160 - (unsigned)k) {
+            roam_peer_config callee = {.answer = kinds[k].end == REFUSED ? PEER_REJECTS : PEER_ANSWERS,
+                                       .answer_after = ROAM_MS(1500),
+                                       .reject_after = ROAM_MS(1500),
+                                       .no_replaces = kinds[k].no_replaces,
+                                       .no_update = kinds[k].no_update,
+                                       .rel = kinds[k].reliable ? PEER_REL_USED : PEER_REL_NONE,
+                                       .early_media = kinds[k].reliable};
+            scene *s = scene_new((scene_options){.callee = &callee});
+            roam_call_id id = call_to(s->agent, s->account, "bob");
+            world_run(&s->world, ROAM_MS(t) + 1);
+            if (kinds[k].gap)
+                move_to(s, scene_none, ROAM_MS(600));
+            move_to(s, scene_cell, ROAM_MS(t * 7 % 1300));
+            if (kinds[k].second)
+                set_addrs(s, third);
+            if (kinds[k].end == HUNG_UP) {
+                roam_call_hangup(s->agent->ua, id);
+                world_flush(s->agent);
+            }
+            world_run(&s->world, ROAM_SECONDS(15));
+            if (kinds[k].end == ANSWERED) {
+                assert_int_equal(call_of(s->agent, id).state, ROAM_CALL_CONFIRMED);
+                assert_int_equal(call_of(s->agent, id).link, ROAM_LINK_OK);
+                assert_two_way(s, s->agent, id);
+            } else {
+                assert_int_equal(roam_call_list(s->agent->ua, NULL, 0), 0);
+                world_run(&s->world, ROAM_SECONDS(60));
+                for (uint32_t leg = 1; peer_leg(s->callee->peer, leg); leg++)
+                    assert_int_equal(peer_leg(s->callee->peer, leg)->state, LEG_ENDED);
+            }
+            scene_free(s);
+        }
+    }
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 1) /* one test by its name */
@@ -794,6 +872,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_early_media_moves), cmocka_unit_test(test_adopted),    cmocka_unit_test(test_world),
         cmocka_unit_test(test_world_declined),
         cmocka_unit_test(test_bye_overtakes), cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_black_hole),    cmocka_unit_test(test_sweep),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,6 +3,7 @@
 #include "ua/reliable.h"
 #include "ua/takeover.h"
 #include "ua/uas.h"
+#include "ua/watch.h"
 
 #define BODY_MAX 4096u
 #define ANSWER_REPEATED ROAM_SECONDS(32) /* 64*T1: so long a final answer that nobody heard is sent again (RFC 3261 13.3.1.4, 17.2.1) */
@@ -113,6 +114,8 @@ static void forget_dialog(roam_call *call)
 static bool invite_reachable(const roam_call *call)
 {
     const roam_path *path = client_txn_flow(call->invite)->path;
+    if (path->state == PATH_UP && call->hop_dest && watch_dead(call->ua, call->hop_dest, &path->local.ip, path->link))
+        return false;
     if (path->state == PATH_UP)
         return true;
     return roam_addr_equal(&path->local, &call->flow->path->local) && ua_now(call->ua) - call->invite_gone < ANSWER_REPEATED;

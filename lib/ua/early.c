@@ -99,6 +99,12 @@ static void over(roam_early_dialog *e, roam_early_state state, const char *why)
     call_media_apply(call);
 }
 
+void early_forgotten(roam_early_dialog *e, const char *why)
+{
+    if (e->state == EARLY_LIVE)
+        over(e, EARLY_GONE, why);
+}
+
 static void release(roam_early_dialog *e)
 {
     roam_mem *mem = &e->call->ua->env.mem;

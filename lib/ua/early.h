@@ -61,6 +61,8 @@ void early_drop(roam_call *call, bool media);
 /* BYE in each live one but the first `skip`: for an INVITE whose answers do not reach us (RFC 3261 15: the caller may). */
 void early_send_byes(roam_call *call, size_t skip);
 roam_early_dialog *early_first(const roam_call *call); /* live; NULL: none */
+/* The callee knows it no more. */
+void early_forgotten(roam_early_dialog *e, const char *why);
 /* Frees those that are over. Not from inside one of their transactions. */
 void early_bury(roam_call *call);
 void early_free(roam_call *call);

@@ -274,8 +274,10 @@ bool takeover_event(roam_call *call, roam_client_txn *txn, roam_client_event eve
         e->asked = true;
         if (code == 420) /* only now do we know */
             e->no_replaces = true;
-        if (++e->rounds % PROBE_EVERY == 0)
+        if (++e->rounds % PROBE_EVERY == 0 || code == 603)
             e->told.path = 0;
+        if (code == 603 && t->lost) /* RFC 3891 3: it is over. Our INVITE whose path was lost has taken it, and what that began has a tag that we shall never know */
+            early_forgotten(e, "taken by an INVITE that is lost");
     }
     refused(t, code == 481 ? "still ringing" : status_text(code));
     return true;
@@ -300,6 +302,7 @@ void takeover_stop(roam_call *call, roam_flow *flow)
     if (!t)
         return;
     give_up(t, flow);
+    t->lost = false;
     set_state(t, TAKEOVER_IDLE, "not wanted any more");
 }
 
