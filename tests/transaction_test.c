@@ -34,6 +34,29 @@ static void invite_client_unanswered(void **state)
     world_stop(&w);
 }
 
+/* Quiet: its path is gone, so nothing is repeated and nothing fails by it; the answer that comes after all is told, and without one it is over with Timer B. */
+static void invite_client_quiet(void **state)
+{
+    (void)state;
+    for (int answered = 0; answered < 2; answered++) {
+        world w;
+        world_start(&w);
+        roam_client_txn *txn = start(&w, "INVITE", &w.path);
+        run_until(&w, 600);
+        client_txn_quiet(txn);
+        run_until(&w, 20000);
+        TIMES(&w, 0, 0, 500);
+        if (answered) {
+            respond(&w, 0, 180, "b", "");
+            assert_string_equal(w.log, "180 ");
+        } else {
+            run_until(&w, 32000);
+            assert_string_equal(w.log, "timeout ended ");
+        }
+        world_stop(&w);
+    }
+}
+
 /* Proceeding: a provisional ends Timers A and B; each 1xx is told. Accepted: the 2xx and each repetition is told, other
  * answers not; Timer M after 64*T1; later 2xx are strays. */
 static void invite_client_accepted(void **state)
@@ -514,7 +537,7 @@ static void ack_without_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(invite_client_unanswered),
+        cmocka_unit_test(invite_client_unanswered), cmocka_unit_test(invite_client_quiet),
         cmocka_unit_test(invite_client_accepted),
         cmocka_unit_test(invite_client_failure),
         cmocka_unit_test(invite_client_failure_after_provisional),
