@@ -1,0 +1,524 @@
+/* Outgoing calls whose path changes before they are answered: called again, left alone, or taken over. */
+#include "early.h"
+
+/* ---- the path changes ---- */
+
+/* Nothing heard: the INVITE is taken back with its own Via by the new path and sent again, one call; also when there was no path at all for 10 s. */
+static void test_nothing_heard(void **state)
+{
+    (void)state;
+    for (int gap = 0; gap < 2; gap++) {
+        hand h;
+        seen invite;
+        scene *s = begin_as(&h, ROAM_100REL_SUPPORTED);
+        roam_call_id id = call_hand(&h, s, &invite);
+        if (gap)
+            move_to(s, scene_none, ROAM_SECONDS(10));
+        world_forget(s->agent);
+        move_to(s, scene_cell, ROAM_MS(200));
+        const seen *cancel = hand_asked(&h, "CANCEL"), *again = hand_asked(&h, "INVITE");
+        assert_true(says(cancel, "Via: SIP/2.0/UDP " WIFI));
+        assert_true(is_ip(cancel->from.ip, CELL));
+        assert_true(says(again, "Via: SIP/2.0/UDP " CELL));
+        assert_int_equal(roam_call_list(s->agent->ua, NULL, 0), 1);
+        seen second = *again;
+        branch_says(&h, &second, 180, "new", ALLOWS, "");
+        assert_non_null(world_progress(s->agent, ROAM_IP_CHANGE_RECOVERED, id));
+        assert_int_equal(call_of(s->agent, id).link, ROAM_LINK_OK);
+        branch_says(&h, &second, 200, "new", ALLOWS, HAND_SDP);
+        assert_int_equal(call_of(s->agent, id).state, ROAM_CALL_CONFIRMED);
+        scene_free(s);
+    }
+}
+
+/* Ringing: UPDATE in the early dialog and INVITE with Replaces from the new address in one flight. 481: it rings on, is not cancelled and is asked again; 200: taken over. */
+static void test_takeover(void **state)
+{
+    (void)state;
+    char replaces[300];
+    hand h;
+    seen invite;
+    scene *s = begin_as(&h, ROAM_100REL_SUPPORTED);
+    roam_call_id id = call_hand(&h, s, &invite);
+    branch_says(&h, &invite, 180, "one", ALLOWS, "");
+    move_to(s, scene_cell, ROAM_MS(120));
+    assert_int_equal(call_of(s->agent, id).link, ROAM_LINK_MOVING);
+    const seen *update = hand_asked(&h, "UPDATE"), *ask = hand_asked(&h, "INVITE");
+    snprintf(replaces, sizeof replaces, "\r\nReplaces: %s;to-tag=one;from-tag=%s\r\n", h.call_id, h.agent_tag);
+    assert_true(says(update, "UPDATE sip:one@"));
+    assert_true(says(update, "Contact: <sip:alice@" CELL));
+    assert_true(says(ask, replaces));
+    assert_true(says(ask, "\r\nRequire: replaces\r\n"));
+    assert_int_equal(update->time, ask->time);
+    hand_answer_tagged(&h, update, 200, "one", ALLOWS, "");
+    hand_answer_tagged(&h, ask, 481, "x", "", "");
+    world_run(&s->world, ROAM_MS(150));
+    assert_int_equal(call_of(s->agent, id).state, ROAM_CALL_EARLY);
+    assert_int_equal(call_of(s->agent, id).link, ROAM_LINK_OK);
+    assert_non_null(world_progress(s->agent, ROAM_IP_CHANGE_RECOVERED, id));
+    assert_int_equal(hand_count(&h, "CANCEL"), 0);
+    world_run(&s->world, ROAM_MS(800));
+    assert_int_equal(asked_with(&h, "INVITE", "Replaces: "), 2);
+    const seen second = *hand_asked(&h, "INVITE");
+    assert_true(says(&second, replaces));
+    branch_says(&h, &second, 200, "taken", ALLOWS, HAND_SDP);
+    assert_int_equal(call_of(s->agent, id).state, ROAM_CALL_CONFIRMED);
+    assert_int_equal(asked_with(&h, "ACK", "tag=taken"), 1);
+    branch_says(&h, &second, 200, "taken", ALLOWS, HAND_SDP); /* again: the ACK again */
+    assert_int_equal(hand_count(&h, "BYE"), 0);
+    assert_int_equal(hand_count(&h, "CANCEL"), 0);
+    size_t early = 0;
+    for (size_t i = 0; i < s->agent->heard.n; i++)
+        early += s->agent->heard.events[i].type == ROAM_EVENT_CALL_STATE && s->agent->heard.events[i].call_state == ROAM_CALL_EARLY;
+    assert_int_equal(early, 1); /* no flapping */
+    uint64_t sent = call_of(s->agent, id).media.packets_sent;
+    world_run(&s->world, ROAM_SECONDS(1));
+    assert_in_range(call_of(s->agent, id).media.packets_sent - sent, 45, 55);
+    scene_free(s);
+}
+
+/* The callee does not know the early dialog any more: it ended while we could not hear it. */
+static void test_gone(void **state)
+{
+    (void)state;
+    hand h;
+    seen invite;
+    scene *s = begin_as(&h, ROAM_100REL_SUPPORTED);
+    roam_call_id id = call_hand(&h, s, &invite);
+    branch_says(&h, &invite, 180, "one", ALLOWS, "");
+    move_to(s, scene_cell, ROAM_MS(120));
+    hand_answer_tagged(&h, hand_asked(&h, "UPDATE"), 481, "one", "", "");
+    world_run(&s->world, ROAM_MS(150));
+    assert_int_equal(call_of(s->agent, id).state, ROAM_CALL_EARLY); /* it may be that the other INVITE took it over just before */
+    hand_answer_tagged(&h, hand_asked(&h, "INVITE"), 481, "x", "", "");
+    world_run(&s->world, ROAM_MS(150));
+    assert_int_equal(call_of(s->agent, id).state, ROAM_CALL_ENDED);
+    assert_int_equal(world_last(s->agent, ROAM_EVENT_CALL_STATE)->sip_code, 481);
+    assert_non_null(world_progress(s->agent, ROAM_IP_CHANGE_FAILED, id));
+    assert_int_equal(hand_count(&h, "CANCEL"), 1);
+    scene_free(s);
+}
+
+/* A callee without `replaces`: BYE for the case that it has answered, CANCEL, and the call anew; it stays EARLY for the user. */
+static void test_no_replaces(void **state)
+{
+    (void)state;
+    hand h;
+    seen invite;
+    scene *s = begin_as(&h, ROAM_100REL_SUPPORTED);
+    roam_call_id id = call_hand(&h, s, &invite);
+    branch_says(&h, &invite, 180, "one", "Supported: timer\r\n", "");
+    move_to(s, scene_cell, ROAM_MS(120));
+    assert_int_equal(asked_with(&h, "INVITE", "Replaces: "), 0);
+    assert_int_equal(hand_count(&h, "INVITE"), 2);
+    assert_true(says(hand_asked(&h, "CANCEL"), "Via: SIP/2.0/UDP " WIFI));
+    assert_true(says(hand_asked(&h, "BYE"), "tag=one"));
+    assert_int_equal(call_of(s->agent, id).state, ROAM_CALL_EARLY);
+    assert_int_equal(call_of(s->agent, id).link, ROAM_LINK_MOVING);
+    const seen second = *hand_asked(&h, "INVITE");
+    branch_says(&h, &second, 200, "two", ALLOWS, HAND_SDP);
+    assert_int_equal(call_of(s->agent, id).state, ROAM_CALL_CONFIRMED);
+    scene_free(s);
+}
+
+/* Another change in the middle: everything again from the newest address, CANCEL of what was taken back included. */
+static void test_second_change(void **state)
+{
+    (void)state;
+    static const char *const third[] = {"10.3.0.9", NULL};
+    hand h;
+    seen invite;
+    scene *s = begin_as(&h, ROAM_100REL_SUPPORTED);
+    roam_call_id id = call_hand(&h, s, &invite);
+    branch_says(&h, &invite, 180, "one", ALLOWS, "");
+    move_to(s, scene_cell, ROAM_MS(120));
+    roam_time t0 = s->world.now;
+    move_to(s, third, ROAM_MS(120));
+    assert_int_equal(sent_from(s, "10.3.0.9", "UPDATE sip:one", t0), 1);
+    assert_int_equal(sent_from(s, "10.3.0.9", "CANCEL", t0), 1); /* of the INVITE with Replaces that left by the second address */
+    const seen *ask = last_from(s, "10.3.0.9", "INVITE");
+    assert_true(says(ask, "Replaces: "));
+    const seen copy = *ask;
+    branch_says(&h, &copy, 200, "taken", ALLOWS, HAND_SDP);
+    assert_int_equal(call_of(s->agent, id).state, ROAM_CALL_CONFIRMED);
+    scene_free(s);
+
+    s = begin_as(&h, ROAM_100REL_SUPPORTED); /* called again, and again */
+    id = call_hand(&h, s, &invite);
+    move_to(s, scene_cell, ROAM_MS(120));
+    t0 = s->world.now;
+    move_to(s, third, ROAM_MS(120));
+    assert_int_equal(sent_from(s, "10.3.0.9", "CANCEL", t0), 2);
+    assert_int_equal(sent_from(s, "10.3.0.9", "INVITE", t0), 1);
+    assert_int_equal(call_of(s->agent, id).state, ROAM_CALL_CALLING);
+    scene_free(s);
+}
+
+/* Our user hangs up while the takeover is asked for: both INVITEs are cancelled, BYE in the early dialog, and the call ends with its answer. */
+static void test_hang_up_in_the_middle(void **state)
+{
+    (void)state;
+    hand h;
+    seen invite;
+    scene *s = begin_as(&h, ROAM_100REL_SUPPORTED);
+    roam_call_id id = call_hand(&h, s, &invite);
+    branch_says(&h, &invite, 180, "one", ALLOWS, "");
+    move_to(s, scene_cell, ROAM_MS(120));
+    const seen ask = *hand_asked(&h, "INVITE");
+    hang_up(s, id);
+    assert_int_equal(hand_count(&h, "CANCEL"), 2);
+    assert_int_equal(asked_with(&h, "CANCEL", "Via: SIP/2.0/UDP " WIFI), 1);
+    assert_true(says(hand_asked(&h, "BYE"), "tag=one"));
+    hand_answer_tagged(&h, hand_asked(&h, "BYE"), 200, "one", "", "");
+    world_run(&s->world, ROAM_MS(150));
+    assert_int_equal(call_of(s->agent, id).state, ROAM_CALL_ENDED);
+    branch_says(&h, &ask, 200, "late", ALLOWS, HAND_SDP); /* it was faster than the CANCEL */
+    assert_true(says(hand_asked(&h, "BYE"), "tag=late"));
+    scene_free(s);
+}
+
+/* Hung up without any path: said as soon as there is one. */
+static void test_hang_up_offline(void **state)
+{
+    (void)state;
+    hand h;
+    seen invite;
+    scene *s = begin_as(&h, ROAM_100REL_SUPPORTED);
+    roam_call_id id = call_hand(&h, s, &invite);
+    branch_says(&h, &invite, 180, "one", ALLOWS, "");
+    move_to(s, scene_none, ROAM_SECONDS(2));
+    hang_up(s, id);
+    move_to(s, scene_cell, ROAM_MS(120));
+    assert_int_equal(hand_count(&h, "CANCEL"), 1);
+    assert_int_equal(asked_with(&h, "BYE", "tag=one"), 1);
+    scene_free(s);
+}
+
+/* The old address still works: the INVITE is left alone, the callee learns the new Contact by UPDATE, its answer is taken, ACK and media go by the new path. */
+static void test_old_path_alive(void **state)
+{
+    (void)state;
+    static const char *const both[] = {CELL, WIFI, NULL};
+    hand h;
+    seen invite;
+    scene *s = begin_as(&h, ROAM_100REL_SUPPORTED);
+    roam_call_id id = call_hand(&h, s, &invite);
+    branch_says(&h, &invite, 180, "one", ALLOWS, "");
+    move_to(s, both, ROAM_MS(120));
+    assert_int_equal(hand_count(&h, "INVITE"), 1);
+    assert_int_equal(hand_count(&h, "CANCEL"), 0);
+    assert_true(says(hand_asked(&h, "UPDATE"), "Contact: <sip:alice@" CELL));
+    hand_answer_tagged(&h, hand_asked(&h, "UPDATE"), 200, "one", ALLOWS, "");
+    world_run(&s->world, ROAM_MS(150));
+    assert_int_equal(call_of(s->agent, id).link, ROAM_LINK_OK);
+    branch_says(&h, &invite, 200, "one", ALLOWS, HAND_SDP);
+    assert_int_equal(call_of(s->agent, id).state, ROAM_CALL_CONFIRMED);
+    assert_true(is_ip(hand_asked(&h, "ACK")->from.ip, CELL));
+    scene_free(s);
+}
+
+/* Away for 10 s and back at the same address: the answer that the callee repeats is taken. */
+static void test_same_address(void **state)
+{
+    (void)state;
+    hand h;
+    seen invite;
+    scene *s = begin_as(&h, ROAM_100REL_SUPPORTED);
+    roam_call_id id = call_hand(&h, s, &invite);
+    branch_says(&h, &invite, 180, "one", ALLOWS, "");
+    move_to(s, scene_none, ROAM_SECONDS(10));
+    assert_int_equal(call_of(s->agent, id).link, ROAM_LINK_RECONNECTING);
+    move_to(s, scene_wifi, ROAM_MS(200));
+    assert_int_equal(hand_count(&h, "INVITE"), 1);
+    branch_says(&h, &invite, 200, "one", ALLOWS, HAND_SDP);
+    assert_int_equal(call_of(s->agent, id).state, ROAM_CALL_CONFIRMED);
+    assert_int_equal(hand_count(&h, "CANCEL"), 0);
+    scene_free(s);
+}
+
+/* A PRACK that is out when its path goes: again on the new one; 481 says that the callee had it. */
+static void test_prack_moves(void **state)
+{
+    (void)state;
+    hand h;
+    seen invite;
+    scene *s = begin_as(&h, ROAM_100REL_SUPPORTED);
+    call_hand(&h, s, &invite);
+    reliable(&h, &invite, 183, "one", 1, HAND_SDP);
+    assert_int_equal(hand_count(&h, "PRACK"), 1);
+    roam_time t0 = s->world.now;
+    move_to(s, scene_cell, ROAM_MS(120));
+    assert_int_equal(sent_from(s, CELL, "PRACK sip:one", t0), 1);
+    assert_true(says(last_from(s, CELL, "PRACK"), "RAck: 1 "));
+    hand_answer_tagged(&h, hand_asked(&h, "PRACK"), 481, "one", "", "");
+    world_run(&s->world, ROAM_SECONDS(2));
+    assert_int_equal(sent_from(s, CELL, "PRACK", t0), 1);
+    scene_free(s);
+}
+
+/* Early media agreed reliably: RTP leaves from the new address at once, and the UPDATE brings its description. */
+static void test_early_media_moves(void **state)
+{
+    (void)state;
+    hand h;
+    seen invite;
+    scene *s = begin_as(&h, ROAM_100REL_SUPPORTED);
+    roam_call_id id = call_hand(&h, s, &invite);
+    reliable(&h, &invite, 183, "one", 1, HAND_SDP);
+    prack_answered(&h, 200);
+    world_run(&s->world, ROAM_SECONDS(1));
+    uint64_t sent = call_of(s->agent, id).media.packets_sent;
+    set_addrs(s, scene_cell);
+    world_run(&s->world, ROAM_MS(200));
+    assert_true(call_of(s->agent, id).media.packets_sent >= sent + 9); /* 20 ms each */
+    assert_true(is_ip(call_of(s->agent, id).media_local.ip, CELL));
+    const seen *update = hand_asked(&h, "UPDATE");
+    assert_true(says(update, "c=IN IP4 " CELL));
+    hand_answer_tagged(&h, update, 200, "one", ALLOWS,
+                       "v=0\r\no=h 1 2 IN IP4 203.0.113.50\r\ns=-\r\nc=IN IP4 203.0.113.50\r\nt=0 0\r\nm=audio 7600 RTP/AVP 0\r\n");
+    world_run(&s->world, ROAM_MS(150));
+    assert_int_equal(call_of(s->agent, id).media_remote.port, 7600);
+    scene_free(s);
+}
+
+/* The 2xx of an INVITE that was taken back finds us before the one in its place is answered: it is the call. */
+static void test_adopted(void **state)
+{
+    (void)state;
+    hand h;
+    seen invite;
+    scene *s = begin_as(&h, ROAM_100REL_SUPPORTED);
+    roam_call_id id = call_hand(&h, s, &invite);
+    move_to(s, scene_cell, ROAM_MS(120));
+    assert_int_equal(hand_count(&h, "INVITE"), 2);
+    seen found = invite; /* a NAT or a proxy brings it to where we are now */
+    found.from = hand_asked(&h, "INVITE")->from;
+    branch_says(&h, &found, 200, "fast", ALLOWS, HAND_SDP);
+    assert_int_equal(call_of(s->agent, id).state, ROAM_CALL_CONFIRMED);
+    assert_int_equal(asked_with(&h, "ACK", "tag=fast"), 1);
+    assert_int_equal(hand_count(&h, "BYE"), 0);
+    assert_int_equal(hand_count(&h, "CANCEL"), 2);
+    assert_int_equal(roam_call_list(s->agent->ua, NULL, 0), 1);
+    scene_free(s);
+}
+
+/* The farewell of the dialog that was taken over comes before the 200 of the INVITE that did it (RFC 5407's kind of disorder): the call lives. */
+static void test_bye_overtakes(void **state)
+{
+    (void)state;
+    hand h;
+    seen invite;
+    scene *s = begin_as(&h, ROAM_100REL_SUPPORTED);
+    roam_call_id id = call_hand(&h, s, &invite);
+    branch_says(&h, &invite, 180, "one", ALLOWS, "");
+    move_to(s, scene_cell, ROAM_MS(120));
+    hand_answer_tagged(&h, hand_asked(&h, "UPDATE"), 200, "one", ALLOWS, "");
+    const seen ask = *hand_asked(&h, "INVITE");
+    const roam_addr from = sim_addr(HAND ":5060");
+    char bye[600];
+    snprintf(bye, sizeof bye,
+             "BYE sip:alice@" CELL " SIP/2.0\r\nVia: SIP/2.0/UDP " HAND ":5060;branch=z9hG4bKfarewell\r\nMax-Forwards: 70\r\nFrom: <sip:hand@" HAND
+             ">;tag=one\r\nTo: <sip:alice@example.com>;tag=%s\r\nCall-ID: %s\r\nCSeq: 9 BYE\r\nContent-Length: 0\r\n\r\n",
+             h.agent_tag, h.call_id);
+    world_inject(&s->world, &from, &ask.from, span_of(bye));
+    world_run(&s->world, ROAM_MS(150));
+    assert_int_equal(hand_status(&h, 9, "BYE"), 200);
+    branch_says(&h, &ask, 200, "taken", ALLOWS, HAND_SDP);
+    assert_int_equal(call_of(s->agent, id).state, ROAM_CALL_CONFIRMED);
+    scene_free(s);
+}
+
+typedef struct scarce {
+    size_t n, refuse_at;
+} scarce;
+
+static void *scarce_realloc(void *user, void *ptr, size_t size)
+{
+    scarce *m = user;
+    if (size == 0) {
+        free(ptr);
+        return NULL;
+    }
+    if (m->refuse_at && m->n++ % m->refuse_at == m->refuse_at - 1)
+        return NULL;
+    return realloc(ptr, size);
+}
+
+/* Memory is refused, every second time to every 49th, while branches answer, it moves, and one is taken over or hung up: nothing crashes, nothing leaks. */
+static void test_no_memory(void **state)
+{
+    (void)state;
+    for (size_t every = 2; every < 50; every += 3) {
+        scarce m = {0};
+        const roam_allocator allocator = {.realloc = scarce_realloc, .user = &m};
+        roam_ua_config config;
+        roam_account_config account = hand_account();
+        roam_ua_config_default(&config);
+        config.allocator = &allocator;
+        scene *s = scene_new((scene_options){.account = &account, .agent = &config});
+        hand h;
+        seen invite;
+        hand_begin(&h, s);
+        roam_call_id id = call_hand(&h, s, &invite);
+        m.refuse_at = every;
+        reliable(&h, &invite, 183, "one", 1, HAND_SDP);
+        reliable(&h, &invite, 183, "two", 1, HAND_SDP);
+        if (hand_asked(&h, "PRACK"))
+            prack_answered(&h, 200);
+        move_to(s, scene_cell, ROAM_MS(700));
+        if (hand_asked(&h, "UPDATE"))
+            hand_answer_tagged(&h, hand_asked(&h, "UPDATE"), 200, "two", ALLOWS, HAND_SDP);
+        world_run(&s->world, ROAM_MS(150));
+        const seen last = *hand_asked(&h, "INVITE");
+        branch_says(&h, &last, every % 2 ? 481 : 200, "three", ALLOWS, every % 2 ? "" : HAND_SDP);
+        move_to(s, scene_wifi, ROAM_MS(700));
+        roam_call_hangup(s->agent->ua, id);
+        world_flush(s->agent);
+        world_run(&s->world, ROAM_MS(700));
+        m.refuse_at = 0;
+        world_run(&s->world, ROAM_SECONDS(70));
+        assert_int_equal(roam_call_list(s->agent->ua, NULL, 0), 0);
+        scene_free(s);
+    }
+}
+
+/* ---- a whole world: registrar, record-routing proxy, callee ---- */
+
+/* The callee answers so long after the change of address, or declines: it rings once, and nobody is left with half a call. */
+static void test_world(void **state)
+{
+    (void)state;
+    static const struct {
+        unsigned answer_ms, move_ms;
+        bool gap, rejects;
+    } cases[] = {{1100, 1000, false, false}, {2000, 1000, false, false}, {5000, 1000, false, false}, {1005, 1000, false, false},
+                 {960, 1000, false, false},  {4000, 1000, true, false},  {15000, 1000, true, false}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        roam_peer_config callee = {.answer = PEER_ANSWERS, .answer_after = ROAM_MS(cases[i].answer_ms)};
+        scene *s = scene_new((scene_options){.callee = &callee});
+        roam_call_id id = call_to(s->agent, s->account, "bob");
+        world_run(&s->world, ROAM_MS(cases[i].move_ms));
+        if (cases[i].gap)
+            move_to(s, scene_none, ROAM_SECONDS(10));
+        move_to(s, scene_cell, ROAM_SECONDS(12));
+        assert_int_equal(call_of(s->agent, id).state, ROAM_CALL_CONFIRMED);
+        assert_two_way(s, s->agent, id);
+        assert_int_equal(roam_call_list(s->agent->ua, NULL, 0), 1);
+        size_t rang = 0; /* INVITEs that made it ring */
+        for (size_t k = 0; k < s->nlog; k++)
+            rang += strncmp(s->log[k].text, "SIP/2.0 180", 11) == 0 && is_ip(s->log[k].from.ip, CALLEE) &&
+                    !scene_is_repeat(s, k);
+        assert_int_equal(rang, 1);
+        scene_free(s);
+    }
+}
+
+/* Declined, or given up, while we could not hear it: the call ends and says so. */
+static void test_world_declined(void **state)
+{
+    (void)state;
+    roam_peer_config callee = {.answer = PEER_RINGS};
+    scene *s = scene_new((scene_options){.callee = &callee});
+    roam_call_id id = call_to(s->agent, s->account, "bob");
+    world_run(&s->world, ROAM_SECONDS(1));
+    move_to(s, scene_cell, ROAM_SECONDS(2));
+    assert_int_equal(call_of(s->agent, id).state, ROAM_CALL_EARLY);
+    assert_int_equal(peer_reject(s->callee->peer, s->world.now, 1, 486), 0);
+    world_run(&s->world, ROAM_SECONDS(12));
+    assert_int_equal(call_of(s->agent, id).state, ROAM_CALL_ENDED);
+    assert_int_equal(world_last(s->agent, ROAM_EVENT_CALL_STATE)->sip_code, 481);
+    scene_free(s);
+}
+
+/* The new address is needed although the old one stays: nothing passes on it any more, in either direction. The watch finds out, and the call is taken over. */
+static bool swallow_wifi(scene *s, const sim_packet *p)
+{
+    (void)s;
+    return !is_ip(p->from.ip, WIFI) && !is_ip(p->to.ip, WIFI);
+}
+
+static void test_black_hole(void **state)
+{
+    (void)state;
+    static const char *const both[] = {WIFI, CELL, NULL};
+    roam_account_config account = scene_account(NULL, NULL);
+    roam_peer_config callee = {.answer = PEER_ANSWERS, .answer_after = ROAM_SECONDS(6)};
+    account.keepalive = 2;
+    scene *s = scene_new((scene_options){.callee = &callee, .account = &account});
+    move_to(s, both, ROAM_SECONDS(1));
+    roam_call_id id = call_to(s->agent, s->account, "bob");
+    world_run(&s->world, ROAM_SECONDS(1));
+    assert_int_equal(call_of(s->agent, id).state, ROAM_CALL_EARLY);
+    s->more = swallow_wifi;
+    world_run(&s->world, ROAM_SECONDS(15));
+    assert_int_equal(call_of(s->agent, id).state, ROAM_CALL_CONFIRMED);
+    assert_true(is_ip(call_of(s->agent, id).local.ip, CELL));
+    assert_two_way(s, s->agent, id);
+    scene_free(s);
+}
+
+typedef enum ending { ANSWERED, HUNG_UP, REFUSED } ending;
+
+/* The change, or two of them, at every moment between the INVITE and the answer, for callees of different abilities; hung up by our user, answered or refused by theirs: at the end both sides agree. */
+static void test_sweep(void **state)
+{
+    (void)state;
+    static const char *const third[] = {"10.3.0.9", NULL};
+    static const struct {
+        ending end;
+        bool second, gap, no_replaces, no_update, reliable;
+    } kinds[] = {{ANSWERED, false, false, false, false, false}, {ANSWERED, true, false, false, false, false}, {ANSWERED, true, false, false, false, true},
+                 {ANSWERED, false, true, false, false, false},  {ANSWERED, true, false, true, false, false},  {ANSWERED, false, false, false, true, false},
+                 {HUNG_UP, false, false, false, false, false},  {HUNG_UP, true, true, false, false, false},   {HUNG_UP, true, false, true, false, false},
+                 {REFUSED, false, false, false, false, true},   {REFUSED, true, false, false, false, false}};
+    for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
+        for (unsigned t = 0; t < 2400; t += 160 - (unsigned)k) {
+            roam_peer_config callee = {.answer = kinds[k].end == REFUSED ? PEER_REJECTS : PEER_ANSWERS,
+                                       .answer_after = ROAM_MS(1500),
+                                       .reject_after = ROAM_MS(1500),
+                                       .no_replaces = kinds[k].no_replaces,
+                                       .no_update = kinds[k].no_update,
+                                       .rel = kinds[k].reliable ? PEER_REL_USED : PEER_REL_NONE,
+                                       .early_media = kinds[k].reliable};
+            scene *s = scene_new((scene_options){.callee = &callee});
+            roam_call_id id = call_to(s->agent, s->account, "bob");
+            world_run(&s->world, ROAM_MS(t) + 1);
+            if (kinds[k].gap)
+                move_to(s, scene_none, ROAM_MS(600));
+            move_to(s, scene_cell, ROAM_MS(t * 7 % 1300));
+            if (kinds[k].second)
+                set_addrs(s, third);
+            if (kinds[k].end == HUNG_UP) {
+                roam_call_hangup(s->agent->ua, id);
+                world_flush(s->agent);
+            }
+            world_run(&s->world, ROAM_SECONDS(15));
+            if (kinds[k].end == ANSWERED) {
+                assert_int_equal(call_of(s->agent, id).state, ROAM_CALL_CONFIRMED);
+                assert_int_equal(call_of(s->agent, id).link, ROAM_LINK_OK);
+                assert_two_way(s, s->agent, id);
+            } else {
+                assert_int_equal(roam_call_list(s->agent->ua, NULL, 0), 0);
+                world_run(&s->world, ROAM_SECONDS(60));
+                for (uint32_t leg = 1; peer_leg(s->callee->peer, leg); leg++)
+                    assert_int_equal(peer_leg(s->callee->peer, leg)->state, LEG_ENDED);
+            }
+            scene_free(s);
+        }
+    }
+}
+
+int main(int argc, char **argv)
+{
+    if (argc > 1) /* one test by its name */
+        cmocka_set_test_filter(argv[1]);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_nothing_heard), cmocka_unit_test(test_takeover), cmocka_unit_test(test_gone),
+        cmocka_unit_test(test_no_replaces), cmocka_unit_test(test_second_change), cmocka_unit_test(test_hang_up_in_the_middle),
+        cmocka_unit_test(test_hang_up_offline), cmocka_unit_test(test_old_path_alive), cmocka_unit_test(test_same_address),
+        cmocka_unit_test(test_prack_moves), cmocka_unit_test(test_early_media_moves), cmocka_unit_test(test_adopted),
+        cmocka_unit_test(test_bye_overtakes), cmocka_unit_test(test_no_memory), cmocka_unit_test(test_world),
+        cmocka_unit_test(test_world_declined), cmocka_unit_test(test_black_hole), cmocka_unit_test(test_sweep),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
