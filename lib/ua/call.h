@@ -327,7 +327,7 @@ void call_move_begin(roam_call *call, const roam_addr *local, bool old_alive, co
 void call_refresh_path_lost(roam_call *call); /* the request that is out went over a path that is no more */
 void call_refresh_stop(roam_call *call);
 void call_check_recovered(roam_call *call);
-/* The NAT shows us at another address: the peer is told, on the same path and with the same media sockets. */
+/* The NAT shows us at another address: the peer is told, on the same path; with the same media sockets, unless its RTP fell silent. */
 void call_rebound(roam_call *call, const char *why);
 void call_refresh_set_state(roam_call *call, roam_refresh_state state, const char *why);
 bool call_wants_media_move(const roam_call *call);

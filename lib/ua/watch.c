@@ -168,12 +168,6 @@ static bool heard_lately(const roam_watch *w)
 
 static roam_watch *watch_new(roam_ua *ua, roam_flow *flow);
 
-/* Everybody whose path to this destination may be another now looks. */
-static void everybody_looks(roam_ua *ua)
-{
-    ua_work_all(ua);
-}
-
 static void ask_path(roam_ua *ua, const roam_watch *doubted, const roam_net_addr *addr)
 {
     roam_path *path = net_path(ua, &addr->ip, addr->link);
@@ -291,7 +285,7 @@ static void unanswered(roam_watch *w)
     choose_died(ua, &w->flow->path->local.ip, w->flow->path->link);
     find_detour(ua, w->dest);
     watch_suspect_path(ua, w->flow->path, NULL, EVIDENCE_NEIGHBOUR);
-    everybody_looks(ua);
+    ua_work_all(ua);
 }
 
 /* The NAT has bound us anew: everybody on the flow tells its peers. */
@@ -336,7 +330,7 @@ static void alive(roam_watch *w, const char *why)
             find_detour(ua, w->dest);
         else
             w->dest->detour = (roam_net_hop){0};
-        everybody_looks(ua);
+        ua_work_all(ua);
         return;
     }
     bool candidate = w->state == WATCH_SUSPECT && w->evidence == EVIDENCE_RACE;
@@ -344,7 +338,7 @@ static void alive(roam_watch *w, const char *why)
         quiet(w, why);
     if (candidate && ua->watches.dead) {
         find_detour(ua, w->dest);
-        everybody_looks(ua);
+        ua_work_all(ua);
     }
 }
 
@@ -531,7 +525,7 @@ static void on_timer(roam_timer *timer)
         w->answers = 0;
         race(w);
         arm(w, back_off);
-        everybody_looks(w->ua); /* media that was alive may be silent now */
+        ua_work_all(w->ua); /* media that was alive may be silent now */
         return;
     }
 }
