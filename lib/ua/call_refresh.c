@@ -39,7 +39,7 @@ void call_move_begin(roam_call *call, const roam_addr *local, bool old_alive, co
     bool again = move_active(&call->move);
     bool expect_in = again && call->expect_in, expect_out = again && call->expect_out;
     move_begin(&call->move, local, old_alive, why);
-    call->move_leg = call->told.leg;
+    call->move_leg = call->told.leg ? call->told.leg : call->telling.leg; /* not answered yet: the one our INVITE describes */
     for (size_t i = 0; i < CALL_MAX_LEGS; i++) /* what an earlier visit heard says nothing about this one */
         call->legs[i].sent = call->legs[i].heard = false;
     if (call->stream) {
@@ -415,9 +415,9 @@ static refresh_plan make_plan(roam_call *call, unsigned w, const roam_call_leg *
         return (w & WANT_TARGET) && can_update(call) ? PLAN_TARGET : PLAN_NOTHING;
     if (w == WANT_SESSION)
         return plan_target(call) != PLAN_NOTHING ? plan_target(call) : wanted ? PLAN_REINVITE : PLAN_NOTHING;
+    if (call->refresh_media == REFRESH_MEDIA_NONE && (!(w & WANT_HOLD) || ((w & WANT_TARGET) && plan_target(call) != PLAN_NOTHING)))
+        return plan_target(call);
     if (!(w & WANT_HOLD)) {
-        if (call->refresh_media == REFRESH_MEDIA_NONE)
-            return plan_target(call);
         if ((policy->reinvite_flags & ROAM_REINVITE_NO_SDP_OFFER) && plan_target(call) != PLAN_NOTHING)
             return plan_target(call);
         if (!wanted && (w & WANT_TARGET) && call_leg_failed(call)) /* the system refuses a socket: it is asked again, the media follows */
@@ -594,7 +594,7 @@ static void after_register(roam_call *call, unsigned code, const char *why)
 /* 488 and its like: less is offered, at last nothing new. False: that is refused as well, or impossible. */
 static bool offer_less(roam_call *call)
 {
-    bool for_hold = call->hold_wanted != call->told.hold;
+    bool for_hold = call->hold_wanted != call->told.hold && !move_active(&call->move);
     if (!call->refresh_has_offer || for_hold || call->refresh_media == REFRESH_MEDIA_NONE)
         return false;
     bool more = call->session.codecs[1] && call->session.agreed.active;
