@@ -670,7 +670,7 @@ static void test_repeat(void **state)
     }
 }
 
-/* The session goes on in another dialog: the same identity and hold, a version of its own, nothing pending, and the old one is not touched. */
+/* The session goes on in another dialog: the same identity, a version of its own, nothing pending; whether the peer holds is its answer's to say; and the old one is not touched. */
 static void test_fork(void **state)
 {
     (void)state;
@@ -685,9 +685,11 @@ static void test_fork(void **state)
     assert_int_equal(other.s.state, OFFER_STABLE);
     other.local.rtp_port = 7000;
     assert_int_equal(offer(&other, false), 0);
-    assert_true(says(&other, "a=recvonly"));
+    assert_true(says(&other, "a=sendrecv"));
     assert_true(version_of(&other) > version);
     assert_int_equal(take_answer(&other, PLAIN "a=sendonly\n"), 0);
+    assert_true(other.s.remote_hold);
+    assert_int_equal(other.s.agreed.direction, DIRECTION_RECVONLY);
     assert_int_equal(d.s.state, OFFER_LOCAL);
     assert_int_equal(take_answer(&d, PLAIN "a=sendonly\n"), 0);
     session_free(&other.s);

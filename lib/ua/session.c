@@ -40,6 +40,7 @@ void session_fork(roam_session *out, const roam_session *s)
     out->remote_offer_len = out->others_len = out->others_before = 0;
     out->stream_index = 0;
     out->said.len = out->saying.len = 0;
+    out->remote_hold = false; /* the offer is whole: whether the peer holds in the new dialog is its answer's to say */
 }
 
 static void set_state(roam_session *s, roam_offer_state state)

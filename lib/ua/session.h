@@ -67,7 +67,7 @@ typedef struct roam_session {
 /* `codecs`: "PCMA,PCMU", unknown names skipped; NULL or nothing left: all we have. */
 void session_init(roam_session *s, roam_env *env, const char *codecs);
 void session_free(roam_session *s);
-/* The same session for another dialog, nothing pending: identity, codecs, hold, what was agreed. */
+/* The same session for another dialog, nothing pending: identity, codecs, what was agreed. The peer says anew whether it holds. */
 void session_fork(roam_session *out, const roam_session *s);
 
 /* Writes an offer. `hold`: we want the peer on hold. */
