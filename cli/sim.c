@@ -92,7 +92,7 @@ static const char *set_profile(void *target, const char *value)
 {
     sim_command *c = target;
     const sim_profile *profile = sim_profile_find(value);
-    c->roams = strcmp(value, "roam") == 0;
+    c->roams |= strcmp(value, "roam") == 0;
     if (profile && profile->peer)
         c->peer = profile;
     else if (profile)

@@ -18,7 +18,7 @@ const char *phase_text(sim_phase phase)
 const char *deed_text(sim_deed deed)
 {
     static const char *const text[] = {"call", "answer", "reject", "hangup", "hold", "resume", "re-invite", "update", "dtmf", "ip-change", "progress", "transfer", "attended",
-                                       "subscribe", "message"};
+                                       "subscribe", "message", "accept-transfer", "wait"};
     return text[deed];
 }
 
@@ -113,8 +113,10 @@ static int do_roam(sim_actor *actor, sim_deed deed, const sim_actor *whom)
 {
     roam_ua *ua = actor->node->ua;
     roam_call_options options = {.source = roam_tone_source(440)};
+    roam_subscription_config subscription = {.account = actor->account, .event = "message-summary"};
+    roam_subscription_id sid;
     roam_call_id id = 0;
-    sim_view v = {0};
+    sim_view v = {0}, views[VIEW_MAX];
     char uri[64] = "";
     int err = ROAM_ESTATE;
     bool taken = false; /* the source */
@@ -133,12 +135,14 @@ static int do_roam(sim_actor *actor, sim_deed deed, const sim_actor *whom)
     case DO_IP_CHANGE: err = roam_handle_ip_change(ua, NULL); break;
     case DO_REINVITE: /* a roam has no command for these: hold is its re-INVITE */
     case DO_UPDATE:
-    case DO_PROGRESS:
-    case DO_TRANSFER:
-    case DO_ATTENDED:
-    case DO_SUBSCRIBE:
-    case DO_MESSAGE:
     case SIM_DEEDS: break;
+    case DO_WAIT: err = 0; break;
+    case DO_PROGRESS: err = have ? roam_call_progress(ua, v.id, 183, true, &options) : ROAM_ESTATE; taken = err == 0; break;
+    case DO_TRANSFER: err = have ? roam_call_transfer(ua, v.id, uri) : ROAM_ESTATE; break;
+    case DO_ATTENDED: err = actor_views(actor, views) >= 2 ? roam_call_transfer_to_call(ua, views[0].id, views[1].id) : ROAM_ESTATE; break;
+    case DO_ACCEPT_TRANSFER: err = roam_call_transfer_accept(ua, actor->transfer, &options, NULL); taken = err == 0; break;
+    case DO_SUBSCRIBE: err = roam_subscribe(ua, &subscription, &sid); break;
+    case DO_MESSAGE: err = roam_message_send(ua, actor->account, uri, NULL, SPAN("hello"), NULL); break;
     }
     if (!taken && options.source && options.source->close)
         options.source->close(options.source);
@@ -157,6 +161,8 @@ static int do_peer(sim_actor *actor, sim_deed deed, const sim_actor *whom)
         uri_of(whom, uri);
     if (deed == DO_CALL)
         return peer_call(peer, now, uri, &call);
+    if (deed == DO_WAIT)
+        return 0;
     if (!actor_view(actor, &v))
         return ROAM_ESTATE;
     switch (deed) {

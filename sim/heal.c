@@ -164,6 +164,50 @@ static sim_rule call_of(sim_run_state *run, char text[400])
     return held || flows ? RULE_NONE : RULE_RTP;
 }
 
+/* Alice sends bob to carol: the new call is up; the old one at both ends, or at none. */
+static sim_rule transfer_of(sim_run_state *run, char text[400])
+{
+    const sim_wish *wish = &run->wish;
+    sim_view a[VIEW_MAX], b[VIEW_MAX], c[VIEW_MAX];
+    size_t na = actor_views(&run->actors[ALICE], a), nb = actor_views(&run->actors[BOB], b), nc = actor_views(&run->actors[CAROL], c), old = 0, new = 0;
+    if (wish->transfer_state < ROAM_TRANSFER_DONE || (wish->transfer_state == ROAM_TRANSFER_FAILED && !wish->excused)) {
+        snprintf(text, 400, "the transfer is %s", roam_transfer_state_text(wish->transfer_state));
+        return RULE_DONE;
+    }
+    for (size_t i = 0; i < nb; i++) {
+        old += na == 1 && strcmp(a[0].call_id, b[i].call_id) == 0 && b[i].phase == PHASE_UP && a[0].phase == PHASE_UP;
+        new += nc == 1 && strcmp(c[0].call_id, b[i].call_id) == 0 && b[i].phase == PHASE_UP && c[0].phase == PHASE_UP;
+    }
+    if (old == na && new == nc && nb == na + nc && (nc == 1 || wish->excused || wish->transfer_state == ROAM_TRANSFER_FAILED))
+        return RULE_NONE;
+    snprintf(text, 400, "after the transfer (%s) alice has %zu calls, bob %zu, carol %zu; %zu and %zu of them are up at both ends", roam_transfer_state_text(wish->transfer_state), na,
+             nb, nc, old, new);
+    return RULE_ZOMBIE;
+}
+
+/* Messages and subscriptions. */
+static sim_rule others_of(sim_run_state *run, char text[400])
+{
+    const sim_wish *wish = &run->wish;
+    roam_subscription_id ids[4];
+    roam_subscription_info info;
+    if (wish->answered < wish->messages || (wish->messages && (wish->message_code < 200 || wish->message_code > 299) && !wish->excused)) {
+        snprintf(text, 400, "%u messages, %u of them answered, the last with %d", wish->messages, wish->answered, wish->message_code);
+        return RULE_DONE;
+    }
+    if (!wish->subscribed || wish->excused)
+        return RULE_NONE;
+    if (roam_subscription_list(run->actors[ALICE].node->ua, ids, 4) != 1 || roam_subscription_get_info(run->actors[ALICE].node->ua, ids[0], &info) != 0) {
+        snprintf(text, 400, "the subscription has ended");
+        return RULE_DONE;
+    }
+    if (info.state != ROAM_SUBSCRIPTION_ACTIVE) {
+        snprintf(text, 400, "the subscription is %s", roam_subscription_state_text(info.state));
+        return RULE_DONE;
+    }
+    return RULE_NONE;
+}
+
 sim_rule heal_check(sim_run_state *run, char text[400])
 {
     for (size_t i = 0; i < SIM_ACTORS; i++) {
@@ -171,7 +215,10 @@ sim_rule heal_check(sim_run_state *run, char text[400])
         if (rule != RULE_NONE)
             return rule;
     }
-    return call_of(run, text);
+    sim_rule rule = others_of(run, text);
+    if (rule != RULE_NONE)
+        return rule;
+    return run->wish.transfer ? transfer_of(run, text) : call_of(run, text);
 }
 
 /* ---- a call that must not have ended ---- */
@@ -180,7 +227,7 @@ void heal_watch(sim_run_state *run)
 {
     sim_wish *wish = &run->wish;
     sim_view x = {0}, y = {0};
-    if (!wish->call || wish->over)
+    if (!wish->call || wish->over || wish->transfer)
         return;
     roam_time away = run->away_since == ROAM_NEVER ? 0 : run->world.now - run->away_since;
     if (away > OFFLINE_MAX || run->longest_away > OFFLINE_MAX) {

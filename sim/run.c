@@ -114,9 +114,12 @@ static void on_stepped(void *user, sim_node *agent, const sim_packet *packet)
     sim_run_state *run = user;
     (void)packet;
     check_stepped(&run->check, agent);
-    bool idle = run->step % 16 == 0; /* and now and then one at which nothing happens: a call that is up and idle */
+    bool idle = !run->stirred && run->step % 16 == 0 && run->idle_steps < 12; /* and now and then one at which nothing happens: a call that is up and idle */
     if (agent == run->actors[ALICE].node && (run->stirred || idle) && run->phase == RUN_SCRIPT && run->spy && run->spy->steps && run->spy->nsteps < run->spy->max_steps)
+    {
+        run->idle_steps += idle;
         run->spy->steps[run->spy->nsteps++] = run->step;
+    }
 }
 
 static void check_registered(sim_run_state *run, const sim_node *agent, const roam_event *e)
@@ -139,6 +142,15 @@ static void on_event(void *user, sim_node *agent, const roam_event *e)
         run->spy->event(run->spy->user, agent, e);
     if (e->type == ROAM_EVENT_CALL_STATE && e->call_state == ROAM_CALL_ENDED && agent == run->actors[ALICE].node)
         snprintf(run->last_end, sizeof run->last_end, "%d %s", e->sip_code ? e->sip_code : e->status, e->reason);
+    for (size_t i = 0; i < SIM_ACTORS && e->type == ROAM_EVENT_CALL_TRANSFER_REQUESTED; i++)
+        if (run->actors[i].node == agent)
+            run->actors[i].transfer = e->call;
+    if (agent == run->actors[ALICE].node && e->type == ROAM_EVENT_CALL_TRANSFER)
+        run->wish.transfer_state = e->transfer;
+    if (agent == run->actors[ALICE].node && e->type == ROAM_EVENT_MESSAGE_SENT) {
+        run->wish.answered++;
+        run->wish.message_code = e->sip_code ? e->sip_code : e->status;
+    }
     check_event(&run->check, agent, e);
     if (e->type == ROAM_EVENT_REGISTRATION)
         check_registered(run, agent, e);
@@ -200,6 +212,8 @@ static void add_agent(sim_run_state *run, sim_who who)
     bool named = who == ALICE && run->plan->by_name;
     account.registrar = named ? "sip:example.com" : "sip:192.0.2.1";
     account.outbound_proxy = named ? "sip:example.com;lr" : "sip:192.0.2.1;lr";
+    if (run->plan->scenario->short_session)
+        account.session_expires = 90;
     account.ip_change.use_update = who == ALICE && run->plan->scenario->use_update;
     int err = roam_account_add(actor->node->ua, &account, &actor->account);
     assert(err == 0);
@@ -283,6 +297,12 @@ static void remember(sim_run_state *run, const sim_act *act)
         wish->over = true;
         break;
     case DO_HANGUP: wish->over = true; break;
+    case DO_TRANSFER:
+        wish->transfer = true;
+        wish->transfer_state = ROAM_TRANSFER_PENDING;
+        break;
+    case DO_MESSAGE: wish->messages++; break;
+    case DO_SUBSCRIBE: wish->subscribed = true; break;
     case DO_HOLD: wish->hold[act->who] = true; break;
     case DO_RESUME: wish->hold[act->who] = false; break;
     default: break;
@@ -404,14 +424,21 @@ static void tick(roam_timer *timer)
             play(run);
         const sim_wish *wish = &run->wish;
         bool met = !wish->call || wish->up || wish->over || run->world.now - run->act_began > SETTLE_MAX;
+        if (wish->transfer && wish->transfer_state < ROAM_TRANSFER_DONE && run->world.now - run->act_began < SETTLE_MAX)
+            met = false;
         bool done = run->act >= run->plan->scenario->nacts && met && !device_busy(run);
         if (!done)
             run->script_done = run->world.now;
         roam_time quiet_since = run->script_done > run->last_fault ? run->script_done : run->last_fault;
-        if (done && run->plan->scenario->nacts == 0)
+        if (done && !wish->call)
             quiet_since += ROAM_SECONDS(1);
         if ((run->world.now > quiet_since && run->world.now - quiet_since >= TAIL) || run->world.now - run->start > SCRIPT_MAX)
             heal(run);
+    }
+    if (run->actors[BOB].transfer && run->actors[BOB].roam) {
+        int err = actor_do(&run->actors[BOB], DO_ACCEPT_TRANSFER, NULL);
+        run_note(run, "bob accepts the transfer%s%s", err ? ": " : "", err ? roam_strerror(err) : "");
+        run->actors[BOB].transfer = 0;
     }
     heal_watch(run);
     if (run->phase != RUN_SCRIPT && run->ticks % 10 == 0)

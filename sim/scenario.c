@@ -2,6 +2,7 @@
 
 #define ACTS(...) .acts = {__VA_ARGS__}, .nacts = sizeof((sim_act[]){__VA_ARGS__}) / sizeof(sim_act)
 #define CALLS(who_, whom_) {.who = who_, .when = WHEN_REGISTERED, .after_ms = 100, .deed = DO_CALL, .whom = whom_}
+#define UP_TO(who_, after, deed_, whom_) {.who = who_, .when = WHEN_UP, .after_ms = after, .deed = deed_, .whom = whom_}
 #define UP(who_, after, deed_) {.who = who_, .when = WHEN_UP, .after_ms = after, .deed = deed_}
 
 const sim_scenario sim_scenarios[] = {
@@ -30,6 +31,12 @@ const sim_scenario sim_scenarios[] = {
     {.name = "told", .row = "the application says that the network changed", ACTS(CALLS(ALICE, BOB), UP(ALICE, 300, DO_IP_CHANGE), UP(ALICE, 100, DO_IP_CHANGE)), .answer_ms = {0, 100, 0}},
     {.name = "roam-out", .row = "a call between two roams", ACTS(CALLS(ALICE, BOB)), .answer_ms = {0, 300, 0}, .bob_roams = true},
     {.name = "roam-in", .row = "a call between two roams, hold both ways", ACTS(CALLS(BOB, ALICE), UP(BOB, 300, DO_HOLD), UP(ALICE, 200, DO_HOLD)), .answer_ms = {300, 0, 0}, .bob_roams = true},
+    {.name = "early", .row = "incoming, 183 with early media, reliable where they can", ACTS(CALLS(BOB, ALICE), {.who = ALICE, .when = WHEN_INCOMING, .after_ms = 200, .deed = DO_PROGRESS}),
+     .answer_ms = {1500, 0, 0}},
+    {.name = "transfer", .row = "we send them to somebody else (REFER, its NOTIFYs)", ACTS(CALLS(ALICE, BOB), UP_TO(ALICE, 400, DO_TRANSFER, CAROL)), .answer_ms = {0, 100, 200}, .carol = true},
+    {.name = "message-out", .row = "our MESSAGE pending", ACTS({.who = ALICE, .when = WHEN_REGISTERED, .after_ms = 100, .deed = DO_MESSAGE, .whom = BOB})},
+    {.name = "subscribe", .row = "a subscription (message-summary)", ACTS({.who = ALICE, .when = WHEN_REGISTERED, .after_ms = 100, .deed = DO_SUBSCRIBE, .whom = ALICE})},
+    {.name = "session-timer", .row = "session timer refresh", ACTS(CALLS(ALICE, BOB), UP(ALICE, 46500, DO_WAIT)), .answer_ms = {0, 100, 0}, .short_session = true},
 };
 const size_t sim_nscenarios = sizeof sim_scenarios / sizeof *sim_scenarios;
 

@@ -30,6 +30,7 @@ typedef struct sim_scenario {
     sim_act acts[SCENARIO_ACTS];
     size_t nacts;
     uint32_t answer_ms[SIM_ACTORS]; /* who answers a call by itself, after so long; NEVER_MS: an act does, or nobody */
+    bool short_session; /* session timers of 90 s */
     bool carol;        /* takes part */
     bool use_update;   /* the account of alice refreshes by UPDATE where it may */
     bool bob_roams;    /* bob is a roam whatever the profile says */

@@ -41,6 +41,11 @@ typedef struct sim_wish {
     bool over;           /* a user ended it */
     bool refused[SIM_ACTORS]; /* refuses whatever rings there */
     bool hold[SIM_ACTORS];
+    bool transfer;       /* alice sends bob to carol */
+    roam_transfer_state transfer_state;
+    bool subscribed;
+    unsigned messages, answered; /* sent by alice; answered */
+    int message_code;    /* the last answer */
     bool excused;        /* it may have ended: see `why` */
     const char *why;
 } sim_wish;
@@ -85,6 +90,7 @@ struct sim_run_state {
 
     /* steps of alice */
     uint32_t step;
+    unsigned idle_steps;
     bool stirred;            /* this step did something */
 
     /* heal */
