@@ -476,6 +476,8 @@ static bool legal(int before, roam_call_state state)
 static uint64_t object_of(const sim_node *agent, const roam_event *e)
 {
     uint64_t name = hash_of(span_of(agent->name));
+    if (e->subscription)
+        return mix(mix(name, 3), e->subscription);
     return e->call ? mix(mix(name, 1), e->call) : mix(mix(name, 2), e->account);
 }
 
@@ -517,6 +519,8 @@ static void check_recovered(sim_check *check, const sim_node *agent, const roam_
         return;
     }
     roam_time began = move->time;
+    if (e->subscription)
+        return;
     if (e->call == 0) {
         sim_fact *ok = find(&check->registers, hash_of(span_of(agent->name)));
         if (!ok || ok->time < began)

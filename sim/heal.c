@@ -116,7 +116,8 @@ static sim_rule agree(const sim_run_state *run, const sim_actor *a, const sim_vi
         snprintf(text, 400, "%s %s, %s thinks %s", a->user, x->local_hold ? "holds" : "does not hold", b->user, y->remote_hold ? "so" : "otherwise");
         return RULE_HOLD;
     }
-    if (x->local_hold != run->wish.hold[a->who] && !run->wish.excused && !(run->may_hold && a->who == BOB)) {
+    bool wanted = run->wish.hold[a->who] && run->wish.held[a->who] == x->id;
+    if (x->local_hold != wanted && !run->wish.excused && !(run->may_hold && a->who == BOB)) {
         snprintf(text, 400, "%s %s, the user wants it otherwise", a->user, x->local_hold ? "holds" : "does not hold");
         return RULE_HOLD;
     }
@@ -170,7 +171,7 @@ static sim_rule transfer_of(sim_run_state *run, char text[400])
     const sim_wish *wish = &run->wish;
     sim_view a[VIEW_MAX], b[VIEW_MAX], c[VIEW_MAX];
     size_t na = actor_views(&run->actors[ALICE], a), nb = actor_views(&run->actors[BOB], b), nc = actor_views(&run->actors[CAROL], c), old = 0, new = 0;
-    if (wish->transfer_state < ROAM_TRANSFER_DONE || (wish->transfer_state == ROAM_TRANSFER_FAILED && !wish->excused)) {
+    if (wish->transfer_state < ROAM_TRANSFER_DONE || (wish->transfer_state == ROAM_TRANSFER_FAILED && !wish->excused && run->plan->nfaults == 0)) { /* a NOTIFY may be lost for good */
         snprintf(text, 400, "the transfer is %s", roam_transfer_state_text(wish->transfer_state));
         return RULE_DONE;
     }

@@ -286,6 +286,7 @@ static bool holds(sim_run_state *run, const sim_act *act)
 static void remember(sim_run_state *run, const sim_act *act)
 {
     sim_wish *wish = &run->wish;
+    sim_view v;
     switch (act->deed) {
     case DO_CALL:
         wish->call = true;
@@ -303,7 +304,10 @@ static void remember(sim_run_state *run, const sim_act *act)
         break;
     case DO_MESSAGE: wish->messages++; break;
     case DO_SUBSCRIBE: wish->subscribed = true; break;
-    case DO_HOLD: wish->hold[act->who] = true; break;
+    case DO_HOLD:
+        wish->hold[act->who] = true;
+        wish->held[act->who] = actor_view(&run->actors[act->who], &v) ? v.id : 0;
+        break;
     case DO_RESUME: wish->hold[act->who] = false; break;
     default: break;
     }

@@ -41,6 +41,7 @@ typedef struct sim_wish {
     bool over;           /* a user ended it */
     bool refused[SIM_ACTORS]; /* refuses whatever rings there */
     bool hold[SIM_ACTORS];
+    uint32_t held[SIM_ACTORS]; /* which call: one that takes its place (RFC 3891) is not held */
     bool transfer;       /* alice sends bob to carol */
     roam_transfer_state transfer_state;
     bool subscribed;
