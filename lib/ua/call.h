@@ -1,6 +1,7 @@
 /* A call: one dialog, one offer/answer session, one stream, and the wish to keep them on the path that works now.
  *
- * call.c        its life: states, commands, work
+ * call.c        its life: states, work
+ * call_command.c  what the application says to it
  * call_out.c    the outgoing INVITE and its answers
  * early.c       early dialogs of its forks, with reliable.c (PRACK)
  * takeover.c    an INVITE whose answers cannot reach us any more
@@ -29,6 +30,7 @@
 #define CALL_MAX_LEGS 3u
 #define CALL_MAX_UNACKED 4u
 #define CALL_MAX_TAKEN_BACK 3u
+#define CALL_DISCONNECT_LIMIT ROAM_SECONDS(64) /* a good-bye that nobody answers (64*T1, and a CANCEL before it) */
 
 typedef struct roam_call roam_call;
 typedef struct roam_transfer roam_transfer;
@@ -246,6 +248,8 @@ roam_call *call_new(roam_ua *ua, roam_account *account, bool outgoing);
 roam_call *call_lingering(const roam_ua *ua, roam_span call_id, roam_span our_tag);
 int call_index_dialog(roam_call *call); /* after the dialog has its Call-ID and local tag, or has others */
 void call_free(roam_call *call);
+/* Tells the application, with the call as it is now. `status`: a roam_err. */
+void call_tell(roam_call *call, roam_event_type type, int code, int status, const char *why);
 /* The one function that sets the state. Tells the application. */
 void call_set_state(roam_call *call, roam_call_state state, int code, const char *why);
 /* Ends it for good: last event, everything released at the end of the input. */
