@@ -438,7 +438,7 @@ void check_arrives(sim_check *check, const sim_node *agent, const sim_packet *pa
     if (find(&check->came, once))
         return;
     add(check, &check->came, once);
-    if (a.m.is_request && message_has(&a.m, HEADER_CONTACT)) {
+    if ((a.m.is_request || (a.m.status >= 200 && a.m.status < 300)) && a.cseq.method != METHOD_REGISTER && message_has(&a.m, HEADER_CONTACT)) {
         sim_fact *target = keep(check, &check->targets, a.theirs);
         uint64_t contact = hash_of(message_value(&a.m, HEADER_CONTACT));
         check->epoch += target->value && target->value != contact; /* the peer moved: what was sent to where it was does not count */

@@ -112,7 +112,7 @@ static sim_rule agree(const sim_run_state *run, const sim_actor *a, const sim_vi
         return RULE_DIALOG;
     }
     /* Who holds gets the same answer from one who holds, too: only the other one can be judged. */
-    if (x->local_hold != y->remote_hold && !y->local_hold) {
+    if (x->local_hold != y->remote_hold && !y->local_hold && !run->no_media) {
         snprintf(text, 400, "%s %s, %s thinks %s", a->user, x->local_hold ? "holds" : "does not hold", b->user, y->remote_hold ? "so" : "otherwise");
         return RULE_HOLD;
     }
