@@ -159,6 +159,7 @@ typedef struct about {
     roam_name_addr from, to;
     uint64_t call;   /* Call-ID */
     uint64_t ours, theirs; /* Call-ID and the tag of the agent, of the other */
+    uint64_t dialog; /* both tags where there are two; a first INVITE: ours alone */
     uint64_t txn;    /* branch and CSeq method */
     uint64_t path;   /* the agent's address */
     bool sdp;
@@ -174,6 +175,7 @@ static bool read_about(sim_check *check, const sim_packet *packet, bool sent, ab
     bool ours_from = a->m.is_request == sent;
     a->ours = mix_span(a->call, name_addr_tag(ours_from ? &a->from : &a->to));
     a->theirs = mix_span(a->call, name_addr_tag(ours_from ? &a->to : &a->from));
+    a->dialog = name_addr_tag(&a->to).len ? mix(a->ours, a->theirs) : a->ours;
     a->txn = mix(mix_span(a->call, a->via.branch), a->cseq.method);
     const roam_addr *at = sent ? &packet->from : &packet->to;
     a->path = hash_of(span_make((const char *)at->ip.bytes, sizeof at->ip.bytes));
@@ -209,12 +211,11 @@ static void check_cseq(sim_check *check, const about *a)
         return;
     }
     /* Each early dialog of a fork counts for itself, from the INVITE that they share. */
-    uint64_t dialog = name_addr_tag(&a->to).len ? mix(a->ours, a->theirs) : a->ours;
-    sim_fact *last = find(&check->cseqs, dialog);
+    sim_fact *last = find(&check->cseqs, a->dialog);
     if (!last) {
         sim_fact *shared = find(&check->cseqs, a->ours);
         uint64_t from = shared ? shared->value : 0;
-        last = add(check, &check->cseqs, dialog);
+        last = add(check, &check->cseqs, a->dialog);
         last->value = from;
         last->more[0] = from == 0; /* any number may be the first */
     }
@@ -284,17 +285,27 @@ static void check_origin(sim_check *check, const about *a)
     o->more[1] = body;
 }
 
+/* A request is looked for by its dialog, a response by what it answers: the first INVITE is of no dialog yet. */
+static sim_fact *find_offer(sim_check *check, const about *a)
+{
+    if (!a->m.is_request)
+        for (size_t i = check->offers.n; i-- > 0;)
+            if (check->offers.facts[i].value == a->txn)
+                return &check->offers.facts[i];
+    return find(&check->offers, a->dialog);
+}
+
 /* Offers without an answer, each kept with its transaction and path. A path that is gone takes its offers with it: the new path begins anew (docs/handover.md). */
 static void open_offer(sim_check *check, const about *a, bool sent)
 {
-    sim_fact *open = find(&check->offers, a->ours);
+    sim_fact *open = find_offer(check, a);
     bool live = open && open->more[1] == check->epoch && check->world->now - open->time < ROAM_SECONDS(32);
     if (sent && live && open->value != a->txn)
         check_violated(check, RULE_OFFERS, "%.*s %u offers while an offer of %s is open", SPAN_ARG(a->cseq.method_name), a->m.status, open->more[0] ? "its own" : "the peer");
     if (!sent && live)
         return; /* glare: it will be refused */
     drop(&check->offers, open);
-    open = add(check, &check->offers, a->ours);
+    open = add(check, &check->offers, a->dialog);
     open->value = a->txn;
     open->more[0] = sent;
     open->more[1] = check->epoch;
@@ -313,29 +324,29 @@ static void check_offer(sim_check *check, const about *a, bool sent)
             open_offer(check, a, sent);
         }
         if (!sent && a->m.method == METHOD_ACK) {
-            sim_fact *open = find(&check->offers, a->ours);
+            sim_fact *open = find_offer(check, a);
             if (open && open->more[0] && open->more[2]) /* ours, in a 2xx: answered by the ACK, or never */
                 drop(&check->offers, open);
         }
         if (sent && a->m.method == METHOD_ACK) {
-            sim_fact *open = find(&check->offers, a->ours);
+            sim_fact *open = find_offer(check, a);
             if (open && !open->more[0] && open->more[2])
                 drop(&check->offers, open);
         }
         return;
     }
-    sim_fact *open = find(&check->offers, a->ours);
+    sim_fact *open = find_offer(check, a);
     if (open && open->value == a->txn && (a->m.status >= 200 || (a->sdp && message_has(&a->m, HEADER_RSEQ)))) {
         drop(&check->offers, open);
         return;
     }
     if (open && open->value == mix(a->txn, 3))
         return; /* its own 2xx again */
-    if (a->sdp && a->m.status >= 200 && a->m.status < 300 && a->cseq.method == METHOD_INVITE && !find(&check->offers, a->ours)) {
+    if (a->sdp && a->m.status >= 200 && a->m.status < 300 && a->cseq.method == METHOD_INVITE && !find_offer(check, a)) {
         /* A 2xx with a description whose INVITE had none is an offer; ours or theirs. The answer to an offer was handled above. */
         sim_fact *invite = find(&check->pending, mix(a->txn, 7));
         if (invite && !invite->more[0]) {
-            sim_fact *o = add(check, &check->offers, a->ours);
+            sim_fact *o = add(check, &check->offers, a->dialog);
             o->value = mix(a->txn, 3);
             o->more[0] = sent;
             o->more[1] = check->epoch;

@@ -124,6 +124,7 @@ static void act(sim_run_state *run, const sim_atom *atom)
         addrs[0] = atom->nets[0] < 0 ? NULL : peer_networks[atom->nets[0]];
         run_note(run, "bob's network: %s", addrs[0] ? addrs[0] : "none");
         run->peer_net = atom->nets[0] < 0 ? run->peer_net : atom->nets[0];
+        run->peer_moved = true;
         run->check.epoch++;
         world_set_addrs(run->actors[BOB].node, addrs);
         break;

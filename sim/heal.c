@@ -40,7 +40,7 @@ static sim_rule binding_of(sim_run_state *run, const sim_actor *actor, char text
     if (aor)
         list_each(b, &aor->bindings, roam_binding, node)
             live += on_device(actor->node, &b->source.ip);
-    if (live != 1 || (!more && aor->nbindings != 1)) {
+    if (live < 1 || (!more && aor->nbindings != 1)) {
         snprintf(text, 400, "%s has %zu bindings, %zu of them on an address of its device", actor->user, aor ? aor->nbindings : 0, live);
         return RULE_BINDING;
     }
@@ -117,7 +117,7 @@ static sim_rule agree(const sim_run_state *run, const sim_actor *a, const sim_vi
         return RULE_HOLD;
     }
     bool wanted = run->wish.hold[a->who] && run->wish.held[a->who] == x->id;
-    if (x->local_hold != wanted && !run->wish.excused && !(run->may_hold && a->who == BOB)) {
+    if (x->local_hold != wanted && !run->no_media && !run->wish.excused && !(run->may_hold && a->who == BOB)) {
         snprintf(text, 400, "%s %s, the user wants it otherwise", a->user, x->local_hold ? "holds" : "does not hold");
         return RULE_HOLD;
     }
@@ -171,6 +171,8 @@ static sim_rule transfer_of(sim_run_state *run, char text[400])
     const sim_wish *wish = &run->wish;
     sim_view a[VIEW_MAX], b[VIEW_MAX], c[VIEW_MAX];
     size_t na = actor_views(&run->actors[ALICE], a), nb = actor_views(&run->actors[BOB], b), nc = actor_views(&run->actors[CAROL], c), old = 0, new = 0;
+    if (wish->transfer_state < ROAM_TRANSFER_DONE && run->plan->nfaults > 0)
+        return RULE_NONE; /* the NOTIFY that says the rest was lost: the agent waits for another one, for longer than this run */
     if (wish->transfer_state < ROAM_TRANSFER_DONE || (wish->transfer_state == ROAM_TRANSFER_FAILED && !wish->excused && run->plan->nfaults == 0)) { /* a NOTIFY may be lost for good */
         snprintf(text, 400, "the transfer is %s", roam_transfer_state_text(wish->transfer_state));
         return RULE_DONE;
@@ -241,7 +243,7 @@ void heal_watch(sim_run_state *run)
     wish->up |= has && other && x.phase == PHASE_UP && y.phase == PHASE_UP;
     if (wish->excused || !wish->started)
         return;
-    if (!has && !wish->heard && wish->callee == ALICE) {
+    if (!has && !wish->heard && (wish->callee == ALICE || run->peer_moved)) { /* the INVITE went to where the callee was */
         wish->excused = true;
         wish->why = "the callee was not reached";
         return;

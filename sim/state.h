@@ -86,6 +86,7 @@ struct sim_run_state {
     size_t faults_done;      /* bit mask of faults that began */
     int nets[2];
     int peer_net;
+    bool peer_moved;
     roam_time away_since;    /* no packet can pass since; ROAM_NEVER: some can */
     roam_time longest_away;
 

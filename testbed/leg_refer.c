@@ -116,6 +116,8 @@ static void notify_event(void *user, roam_client_txn *txn, roam_client_event eve
         return;
     client_txn_abandon(txn);
     unsigned status = event == CLIENT_RESPONSE ? message->status : 408;
+    if (status < 300)
+        referral->challenges = 0; /* counted for each NOTIFY */
     bool challenged = (status == 401 || status == 407) && referral->challenges++ < MAX_REFER_CHALLENGES &&
                       peer_learn_challenge(leg->peer, message);
     if (challenged)
