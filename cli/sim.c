@@ -15,7 +15,7 @@
 
 typedef struct sim_command {
     uint64_t seeds, first, seed, jobs, delay, skip, sample, failures;
-    bool has_seed, sweep, pairs, every, shrink, list, twice, ladder, by_name, patient, has_delay, has_skip, has_faults;
+    bool has_seed, sweep, pairs, every, shrink, list, twice, ladder, by_name, nat, patient, has_delay, has_skip, has_faults;
     double hours;
     const sim_scenario *scenario;
     const sim_profile *peer, *server;
@@ -83,6 +83,7 @@ SETTER(set_list, c->list = true; return NULL)
 SETTER(set_twice, c->twice = true; return NULL)
 SETTER(set_ladder, c->ladder = true; return NULL)
 SETTER(set_by_name, c->by_name = true; return NULL)
+SETTER(set_nat, c->nat = true; return NULL)
 SETTER(set_patient, c->patient = true; return NULL)
 SETTER(set_trace, c->trace = value; return NULL)
 SETTER(set_file, c->file = value; return NULL)
@@ -119,6 +120,7 @@ static const cli_option table[] = {
     {"faults", "LIST", "these changes instead of drawn ones; \"no\": none", set_faults},
     {"delay", "MS", "one way between the agent and its first hop", set_delay},
     {"by-name", NULL, "the account names its registrar by a host name", set_by_name},
+    {"nat", NULL, "the agent is behind a NAT; give it a peer that follows the source of RTP", set_nat},
     {"patient", NULL, "look again 40 s after all was well", set_patient},
     {"skip", "MASK", "leave out acts of the scenario (as shrinking prints it)", set_skip},
     {"twice", NULL, "do each run twice and compare the traces", set_twice},
@@ -147,8 +149,9 @@ static void override(const sim_command *c, sim_plan *plan)
     if (c->has_faults) { /* a whole plan was given: nothing else is drawn */
         memcpy(plan->faults, c->faults, sizeof plan->faults);
         plan->nfaults = c->nfaults;
-        plan->by_name = plan->patient = false;
+        plan->by_name = plan->patient = plan->nat = false;
     }
+    plan->nat |= c->nat;
     plan->by_name |= c->by_name;
     plan->patient |= c->patient;
 }

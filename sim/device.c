@@ -118,6 +118,13 @@ static void act(sim_run_state *run, const sim_atom *atom)
         run_note(run, atom->value == UINT32_MAX ? "the link is good again" : "a bad link (%u)", atom->value);
         set_link(run, atom->value);
         break;
+    case ATOM_REBIND:
+        if (!node->nat)
+            break;
+        run_note(run, "the NAT forgets its ports");
+        nat_rebind(node->nat, NULL);
+        run->check.epoch++;
+        break;
     case ATOM_PEER_NET:
         if (!run->actors[BOB].roam)
             break;
@@ -188,6 +195,7 @@ static void begin(sim_run_state *run, const sim_fault *f)
         later(run, 0, VALUE(ATOM_LINK, f->more));
         later(run, lasts, VALUE(ATOM_LINK, UINT32_MAX));
         break;
+    case FAULT_REBIND: later(run, 0, VALUE(ATOM_REBIND, 0)); break;
     case FAULT_PEER:
         if (lasts)
             later(run, 0, (sim_atom){.kind = ATOM_PEER_NET, .nets = {-1, -1}});

@@ -21,6 +21,7 @@ static const struct {
     [FAULT_MEMORY] = {"memory", "the allocation after the next MORE is refused", 0, 0, 400},
     [FAULT_STARVE] = {"starve", "one allocation in MORE is refused for LASTS", 50, 1000, 60},
     [FAULT_LINK] = {"link", "loss, reordering, duplication, jitter for LASTS; MORE says how bad", 500, 6000, 100000},
+    [FAULT_REBIND] = {"rebind", "alice's NAT (--nat) gives every mapping another port", 0, 0, 0},
     [FAULT_PEER] = {"peer", "bob's address goes, another one comes after LASTS", 0, 400, 0},
 };
 

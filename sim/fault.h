@@ -18,6 +18,7 @@ typedef enum sim_fault_kind {
     FAULT_MEMORY,  /* the allocation after the next `more` is refused */
     FAULT_STARVE,  /* one allocation in `more` is refused, for `lasts` */
     FAULT_LINK,    /* loss, reordering, duplication, jitter, bandwidth for `lasts`; `more` says how bad */
+    FAULT_REBIND,  /* the NAT before alice, where there is one, gives every mapping another port */
     FAULT_PEER,    /* bob, where he is a roam, does a FAULT_BREAK */
     SIM_FAULT_KINDS
 } sim_fault_kind;

@@ -34,6 +34,9 @@ void plan_draw(sim_plan *plan, uint64_t seed)
     plan->delay_ms = delays[random_below(&random, sizeof delays / sizeof *delays)];
     plan->by_name = random_below(&random, 4) == 0;
     plan->patient = random_below(&random, 16) == 0;
+    plan->nat = random_below(&random, 8) == 0;
+    if (plan->nat)
+        plan->peer = sim_profile_find("follows");
     plan->nfaults = faults_draw(&random, plan->faults, 3500);
 }
 
@@ -41,8 +44,8 @@ void plan_print(const sim_plan *plan, char text[PLAN_TEXT_MAX])
 {
     char faults[FAULTS_TEXT_MAX];
     faults_print(plan->faults, plan->nfaults, faults);
-    snprintf(text, PLAN_TEXT_MAX, "--seed 0x%llx --scenario %s --peer %s --server %s --delay %u --faults %s%s%s", (unsigned long long)plan->seed, plan->scenario->name,
-             plan->peer ? plan->peer->name : "roam", plan->server->name, plan->delay_ms, faults, plan->by_name ? " --by-name" : "", plan->patient ? " --patient" : "");
+    snprintf(text, PLAN_TEXT_MAX, "--seed 0x%llx --scenario %s --peer %s --server %s --delay %u --faults %s%s%s%s", (unsigned long long)plan->seed, plan->scenario->name,
+             plan->peer ? plan->peer->name : "roam", plan->server->name, plan->delay_ms, faults, plan->nat ? " --nat" : "", plan->by_name ? " --by-name" : "", plan->patient ? " --patient" : "");
     size_t len = strlen(text);
     if (plan->skip)
         snprintf(text + len, PLAN_TEXT_MAX - len, " --skip 0x%x", plan->skip);
@@ -200,6 +203,13 @@ static void add_agent(sim_run_state *run, sim_who who)
     }
     actor->roam = true;
     actor->node = world_agent(&run->world, who_text(who), &config);
+    if (who == ALICE && run->plan->nat) {
+        const roam_nat_config nat = {.external = sim_ip("203.0.113.1"), .filtering = NAT_ADDRESS_AND_PORT_DEPENDENT};
+        int failed = nat_init(&run->nat, &run->world.mem, seed, &nat);
+        assert(failed == 0);
+        (void)failed;
+        actor->node->nat = &run->nat;
+    }
     if (who == ALICE) {
         device_init(run);
     } else {
@@ -463,6 +473,8 @@ static void tear_down(sim_run_state *run)
     timer_cancel(&run->world.acts, &run->tick);
     device_free(run);
     check_free(&run->check);
+    if (run->plan->nat)
+        nat_free(&run->nat);
     world_free(&run->world);
 }
 

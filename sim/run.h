@@ -14,6 +14,7 @@ typedef struct sim_plan {
     const sim_profile *peer;   /* NULL: bob is a roam */
     const sim_profile *server;
     uint32_t delay_ms;  /* one way, between alice and the first hop */
+    bool nat;           /* alice is behind one; her peer follows the source of RTP */
     bool by_name;       /* alice's account names its registrar: it is asked for */
     bool patient;       /* 40 s more at the end: what comes late is seen */
     uint32_t skip;      /* acts left out, a bit each: what shrinking found to be of no matter */

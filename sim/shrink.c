@@ -61,6 +61,11 @@ static bool plainer(shrinking *s)
         any |= take(s, &p);
     }
     p = *s->plan;
+    if (p.nat) {
+        p.nat = false;
+        any |= take(s, &p);
+    }
+    p = *s->plan;
     if (p.by_name) {
         p.by_name = false;
         any |= take(s, &p);

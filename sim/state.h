@@ -4,6 +4,7 @@
 
 #include "sim/profiles.h"
 #include "sim/run.h"
+#include "testbed/nat.h"
 
 #define RUN_ATOMS 48u
 #define RUN_PHONES 2u
@@ -12,7 +13,7 @@
 typedef struct sim_run_state sim_run_state;
 
 /* One change of the device at one time. */
-typedef enum sim_atom_kind { ATOM_NETS, ATOM_HOLE, ATOM_SLEEP, ATOM_NAMES, ATOM_REFUSE, ATOM_MEMORY, ATOM_STARVE, ATOM_LINK, ATOM_PEER_NET } sim_atom_kind;
+typedef enum sim_atom_kind { ATOM_NETS, ATOM_HOLE, ATOM_SLEEP, ATOM_NAMES, ATOM_REFUSE, ATOM_MEMORY, ATOM_STARVE, ATOM_LINK, ATOM_REBIND, ATOM_PEER_NET } sim_atom_kind;
 
 typedef struct sim_atom {
     roam_timer timer;
@@ -59,6 +60,7 @@ struct sim_run_state {
     sim_check check;
     sim_heap heaps[SIM_ACTORS];
     sim_node *server;
+    roam_nat nat;            /* before alice, where the plan says so */
     sim_actor actors[SIM_ACTORS];
     sim_actor phones[RUN_PHONES]; /* bob's others */
     bool no_media;           /* after a move there may be no sound */
