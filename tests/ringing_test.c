@@ -154,6 +154,122 @@ static void test_second_change(void **state)
     scene_free(s);
 }
 
+/* A second change while an INVITE with Replaces is out, back to the first address or to a third one. The callee has taken it: it ends the early dialog (BYE, or 481 to UPDATE), which
+ * ends nothing here. The next one names the same early dialog. A callee that remembers takes it; one that does not says 481, and is called again. */
+static void test_taken_and_lost(void **state)
+{
+    (void)state;
+    static const char *const third[] = {"10.3.0.9", NULL};
+    for (int k = 0; k < 8; k++) {
+        bool back = k & 1, bye = k & 2, remembers = k & 4;
+        hand h;
+        seen invite;
+        scene *s = begin_as(&h, ROAM_100REL_SUPPORTED);
+        roam_call_id id = call_hand(&h, s, &invite);
+        branch_says(&h, &invite, 180, "one", ALLOWS, "");
+        move_to(s, scene_cell, ROAM_MS(40));
+        const seen lost = *hand_asked(&h, "INVITE");
+        assert_true(says(&lost, "Replaces: "));
+        move_to(s, back ? scene_wifi : third, ROAM_MS(120));
+        const seen ask = *hand_asked(&h, "INVITE");
+        assert_true(says(&ask, "to-tag=one;"));
+        assert_true(ask.time > lost.time);
+        if (bye) {
+            snprintf(h.own_tag, sizeof h.own_tag, "one");
+            hand_request(&h, "BYE", 0, "", "");
+        } else {
+            hand_answer_tagged(&h, hand_asked(&h, "UPDATE"), 481, "one", "", "");
+        }
+        world_run(&s->world, ROAM_MS(150));
+        assert_int_equal(call_of(s->agent, id).state, ROAM_CALL_EARLY);
+        if (remembers) {
+            branch_says(&h, &ask, 200, "taken", ALLOWS, HAND_SDP);
+            assert_int_equal(call_of(s->agent, id).state, ROAM_CALL_CONFIRMED);
+            assert_int_equal(hand_count(&h, "BYE"), 0);
+        } else {
+            branch_says(&h, &ask, 481, "x", "", "");
+            assert_int_equal(call_of(s->agent, id).state, ROAM_CALL_EARLY);
+            world_run(&s->world, ROAM_SECONDS(1));
+            const seen again = *hand_asked(&h, "INVITE");
+            assert_false(says(&again, "Replaces: "));
+            branch_says(&h, &again, 200, "two", ALLOWS, HAND_SDP);
+            assert_int_equal(call_of(s->agent, id).state, ROAM_CALL_CONFIRMED);
+        }
+        scene_free(s);
+    }
+}
+
+/* The lost INVITE with Replaces was answered, and the answer is repeated to where we are again: not taken while another one is out, which decides; then it is the call. */
+static void test_lost_answer_found(void **state)
+{
+    (void)state;
+    hand h;
+    seen invite;
+    scene *s = begin_as(&h, ROAM_100REL_SUPPORTED);
+    roam_call_id id = call_hand(&h, s, &invite);
+    branch_says(&h, &invite, 180, "one", ALLOWS, "");
+    move_to(s, scene_cell, ROAM_MS(40));
+    const seen lost = *hand_asked(&h, "INVITE");
+    move_to(s, scene_wifi, ROAM_MS(120));
+    move_to(s, scene_cell, ROAM_MS(120));
+    const seen ask = *hand_asked(&h, "INVITE");
+    assert_true(ask.time > lost.time);
+    branch_says(&h, &lost, 200, "taken", ALLOWS, HAND_SDP);
+    assert_int_equal(call_of(s->agent, id).state, ROAM_CALL_EARLY);
+    assert_int_equal(asked_with(&h, "ACK", "tag=taken"), 0);
+    branch_says(&h, &ask, 481, "x", "", "");
+    branch_says(&h, &lost, 200, "taken", ALLOWS, HAND_SDP);
+    assert_int_equal(call_of(s->agent, id).state, ROAM_CALL_CONFIRMED);
+    assert_int_equal(asked_with(&h, "ACK", "tag=taken"), 1);
+    assert_int_equal(hand_count(&h, "BYE"), 0);
+    scene_free(s);
+}
+
+/* An edge refuses the INVITE of one that it does not know yet: the same call again with the registration, at the latest after 5 s, three times. One that left when we were known is final. */
+static bool swallow_register(scene *s, const sim_packet *p)
+{
+    (void)s;
+    return !scene_is_request((const char *)p->bytes, p->len, "REGISTER");
+}
+
+static void test_edge_refuses(void **state)
+{
+    (void)state;
+    hand h;
+    seen invite;
+    scene *s = begin_as(&h, ROAM_100REL_SUPPORTED);
+    roam_call_id id = call_hand(&h, s, &invite);
+    s->more = swallow_register;
+    move_to(s, scene_cell, ROAM_MS(40));
+    const seen early = *hand_asked(&h, "INVITE");
+    branch_says(&h, &early, 403, "edge", "", "");
+    assert_int_equal(hand_count(&h, "INVITE"), 2);
+    assert_int_equal(call_of(s->agent, id).state, ROAM_CALL_CALLING);
+    s->more = NULL;
+    world_run(&s->world, ROAM_SECONDS(2)); /* the REGISTER is repeated, and answered */
+    assert_int_equal(hand_count(&h, "INVITE"), 3);
+    const seen known = *hand_asked(&h, "INVITE");
+    branch_says(&h, &known, 180, "one", ALLOWS, "");
+    assert_int_equal(call_of(s->agent, id).state, ROAM_CALL_EARLY);
+    branch_says(&h, &known, 403, "one", "", "");
+    assert_int_equal(call_of(s->agent, id).state, ROAM_CALL_ENDED);
+    scene_free(s);
+
+    s = begin_as(&h, ROAM_100REL_SUPPORTED);
+    id = call_hand(&h, s, &invite);
+    s->more = swallow_register;
+    move_to(s, scene_cell, ROAM_MS(40));
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(call_of(s->agent, id).state, ROAM_CALL_CALLING);
+        const seen again = *hand_asked(&h, "INVITE");
+        branch_says(&h, &again, 403, "edge", "", "");
+        world_run(&s->world, ROAM_SECONDS(5));
+    }
+    assert_int_equal(hand_count(&h, "INVITE"), 5);
+    assert_int_equal(call_of(s->agent, id).state, ROAM_CALL_ENDED);
+    scene_free(s);
+}
+
 /* Our user hangs up while the takeover is asked for: both INVITEs are cancelled, BYE in the early dialog, and the call ends with its answer. */
 static void test_hang_up_in_the_middle(void **state)
 {
@@ -519,6 +635,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_prack_moves), cmocka_unit_test(test_early_media_moves), cmocka_unit_test(test_adopted),
         cmocka_unit_test(test_bye_overtakes), cmocka_unit_test(test_no_memory), cmocka_unit_test(test_world),
         cmocka_unit_test(test_world_declined), cmocka_unit_test(test_black_hole), cmocka_unit_test(test_sweep),
+        cmocka_unit_test(test_taken_and_lost), cmocka_unit_test(test_lost_answer_found), cmocka_unit_test(test_edge_refuses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

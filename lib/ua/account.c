@@ -106,6 +106,12 @@ int account_next_hop(roam_account *account, roam_span uri, roam_uri *out)
     return uri_parse(account->proxy ? span_of(account->proxy) : uri, out);
 }
 
+bool account_known_on(const roam_account *account, const roam_path *path)
+{
+    const roam_registration *reg = &account->reg;
+    return !account->registrar || (reg->bound && reg->state == ROAM_REGISTRATION_REGISTERED && reg->flow && reg->flow->path == path);
+}
+
 bool account_route(roam_account *account, roam_writer *w)
 {
     if (!account->proxy)

@@ -90,6 +90,8 @@ int account_complete_uri(const roam_account *account, roam_span given, roam_writ
 int account_target(const roam_account *account, const char *text, roam_writer *w);
 /* The next hop of a request outside of a dialog: the outbound proxy, or the URI itself. */
 int account_next_hop(roam_account *account, roam_span uri, roam_uri *out);
+/* The registrar knows us on this path. An edge may refuse requests of one that it does not know (403, 404). True where the account does not register. */
+bool account_known_on(const roam_account *account, const roam_path *path);
 /* The outbound proxy as a route, with ";lr"; false when there is none. */
 bool account_route(roam_account *account, roam_writer *w);
 void account_free(roam_account *account);

@@ -324,6 +324,8 @@ void call_path_lost(roam_call *call)
     referrals_path_lost(call);
     early_path_lost(call);
     takeover_path_lost(call);
+    call->invite_refused = 0;
+    call->invite_after = 0;
 }
 
 /* A move is a story of calls that live. */

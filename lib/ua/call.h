@@ -144,6 +144,9 @@ struct roam_call {
     roam_client_txn *invite; /* outgoing: the initial INVITE */
     uint32_t invite_cseq;
     roam_time invite_gone;   /* when its path was lost; 0: it is there */
+    bool invite_unknown;     /* it left before the registrar knew us on its path: an edge may have refused it for that */
+    unsigned invite_refused; /* so often, on this path */
+    roam_time invite_after;  /* not again before the REGISTER is answered, or this time; 0: now */
     roam_taken_back taken_back[CALL_MAX_TAKEN_BACK];
     roam_list earlies;       /* roam_early_dialog: the early dialogs of `invite`. `dialog` has no remote tag before the 2xx */
     struct roam_early_dialog *heard; /* the one whose session is `session`; NULL: nobody has answered the offer */

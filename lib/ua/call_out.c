@@ -6,6 +6,8 @@
 #include "ua/watch.h"
 
 #define BODY_MAX 4096u
+#define AFTER_REGISTER_LIMIT ROAM_SECONDS(5) /* an edge that wants the REGISTER first is asked again by then anyway */
+#define EDGE_PATIENCE 3u
 #define ANSWER_REPEATED ROAM_SECONDS(32) /* 64*T1: so long a final answer that nobody heard is sent again (RFC 3261 13.3.1.4, 17.2.1) */
 
 void call_write_identity_on(roam_call *call, roam_writer *w, const roam_flow *flow, bool request)
@@ -90,7 +92,8 @@ static int send_invite(roam_call *call, const roam_call_leg *leg)
     }
     early_offered(call);
     call->invite_cseq = call->dialog.local_cseq;
-    call->invite_gone = 0;
+    call->invite_gone = call->invite_after = 0;
+    call->invite_unknown = !account_known_on(call->account, call->flow->path);
     env_cancel(&ua->env, &call->life_timer);
     call->telling = (roam_told){call->flow->path->id, leg->rtp_socket, call->hold_wanted, call->wish};
     move_sent(&call->move);
@@ -114,6 +117,8 @@ static void forget_dialog(roam_call *call)
 static bool invite_reachable(const roam_call *call)
 {
     const roam_path *path = client_txn_flow(call->invite)->path;
+    if (call->takeover && call->takeover->lost) /* the callee may be in the dialog of another INVITE by now, and repeat nothing here */
+        return false;
     if (path->state == PATH_UP && call->hop_dest && watch_dead(call->ua, call->hop_dest, &path->local.ip, path->link))
         return false;
     if (path->state == PATH_UP)
@@ -201,9 +206,10 @@ static void ended_while_away(roam_call *call)
 void call_run_outgoing(roam_call *call)
 {
     cancel_again(call);
+    takeover_check_path(call);
     if (call->invite) {
         bool reachable = invite_reachable(call);
-        if (!reachable && early_gone(call) && !(call->takeover && (takeover_asking(call->takeover) || call->takeover->lost))) {
+        if (!reachable && early_gone(call) && !takeover_undecided(call->takeover)) {
             ended_while_away(call);
             return;
         }
@@ -215,6 +221,8 @@ void call_run_outgoing(roam_call *call)
     }
     if (call->invite || call->state == ROAM_CALL_ENDED || call->state == ROAM_CALL_DISCONNECTING)
         return;
+    if (ua_now(call->ua) < call->invite_after && !account_known_on(call->account, call->flow->path))
+        return; /* the registration, or a timer, brings us back */
     roam_call_leg *leg = call_keep_leg(call);
     if (!leg) {
         if (call_leg_failed(call))
@@ -296,6 +304,19 @@ static void on_answer(roam_call *call, const roam_message *response)
     call_confirm(call, response, !err);
 }
 
+/* The edge may not have known us yet: the same call again when it does. */
+static bool after_registration(roam_call *call)
+{
+    roam_env *env = &call->ua->env;
+    if (!call->invite_unknown || call->invite_refused >= EDGE_PATIENCE || env_arm(env, &call->early_timer, AFTER_REGISTER_LIMIT) != 0)
+        return false;
+    call->invite_refused++;
+    call->invite_after = env->now + AFTER_REGISTER_LIMIT;
+    call->attempt = (roam_auth_attempt){0};
+    call_look(call);
+    return true;
+}
+
 static void on_failure(roam_call *call, unsigned code, roam_client_event event, const roam_message *response)
 {
     early_drop(call, true);
@@ -313,6 +334,8 @@ static void on_failure(roam_call *call, unsigned code, roam_client_event event, 
         call_look(call);
         return;
     }
+    if ((code == 403 || code == 404) && event == CLIENT_RESPONSE && after_registration(call))
+        return;
     if (move_active(&call->move))
         move_failed(&call->move, 0, (int)code, "refused while we moved");
     call_end(call, (int)code, event == CLIENT_TIMEOUT ? "nobody answered" : event == CLIENT_FAILED ? "could not be sent" : status_text(code));

@@ -44,7 +44,7 @@ static bool first_good_bye(roam_ua *ua, roam_span call_id, roam_span our_tag, ro
 static bool adopt(roam_call *call, roam_dialog *d, uint32_t cseq, const roam_message *response)
 {
     if ((call->state != ROAM_CALL_CALLING && call->state != ROAM_CALL_EARLY) || call->dialog.state != DIALOG_NONE || !call->has_offered ||
-        !flow_usable(call->flow) || (call->takeover && takeover_asking(call->takeover)))
+        !flow_usable(call->flow))
         return false;
     roam_session session = call->offered;
     if (!message_has_body_type(response, SPAN("application/sdp")) || session_take_answer(&session, response->body) != 0)
@@ -84,6 +84,8 @@ void call_stray_answer(roam_ua *ua, roam_flow *flow, const roam_message *respons
         ua->dropped++;
         return;
     }
+    if (heir && heir->takeover && takeover_asking(heir->takeover))
+        return; /* the callee may be taking another INVITE in its place at this moment: it comes again when that is known */
     roam_dialog d = {0};
     roam_ack ack = {0};
     roam_mem *mem = &ua->env.mem;

@@ -7,6 +7,7 @@
 
 #define BODY_MAX 4096u
 #define RETRY ROAM_MS(500)
+#define EDGE_PATIENCE 3u
 
 static void on_timer(roam_timer *timer)
 {
@@ -358,7 +359,7 @@ static void on_bye(roam_early_dialog *e, roam_server_txn *txn)
     uas_respond(call->ua, txn, 200, "");
     over(e, EARLY_GONE, "BYE");
     call_look(call);
-    if (early_live(call) || (call->takeover && takeover_asking(call->takeover))) /* it may be the farewell of a dialog that was taken over, ahead of the 200 */
+    if (early_live(call) || takeover_undecided(call->takeover)) /* it may be the farewell of a dialog that was taken over, ahead of the 200 */
         return;
     if (call->invite)
         client_txn_cancel(call->invite, call->flow, true); /* nothing is to ring any more */
@@ -480,6 +481,12 @@ static void on_update(void *user, roam_client_txn *txn, roam_client_event event,
         return;
     case 491:
         later(e, ROAM_MS(10) * (210 + random_below(random, 191))); /* RFC 3261 14.1 */
+        return;
+    case 403: /* an edge that wants the REGISTER first */
+    case 404:
+        if (++e->refused > EDGE_PATIENCE)
+            break;
+        later(e, RETRY);
         return;
     case 408:
     case 500:
@@ -610,6 +617,7 @@ void early_path_lost(roam_call *call)
         stop_update(e);
         e->attempt = (roam_auth_attempt){0};
         e->not_before = 0;
+        e->refused = 0;
     }
 }
 

@@ -26,6 +26,7 @@ typedef struct roam_early_dialog {
     bool peer_update;     /* Allow has UPDATE */
     bool no_replaces;     /* a Supported without `replaces` */
     bool asked;           /* INVITE with Replaces was refused in this round */
+    bool maybe_taken;     /* one that named it was lost with its path: the callee may be in a dialog whose tag we do not know */
     unsigned rounds;
     roam_pracks reliable;
 
@@ -34,6 +35,7 @@ typedef struct roam_early_dialog {
     bool update_has_offer;
     roam_told told, telling;
     roam_auth_attempt attempt;
+    unsigned refused;     /* UPDATE, with 403 or 404, on this path */
     roam_time not_before; /* 491, Retry-After */
 } roam_early_dialog;
 

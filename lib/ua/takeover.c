@@ -23,7 +23,7 @@ static void set_state(roam_takeover *t, roam_takeover_state state, const char *w
         env_cancel(&t->call->ua->env, &t->timer);
 }
 
-static void give_up(roam_takeover *t, roam_flow *flow);
+static void give_up(roam_takeover *t, roam_flow *flow, bool adopt);
 static void refused(roam_takeover *t, const char *why);
 
 static void on_timer(roam_timer *timer)
@@ -32,7 +32,7 @@ static void on_timer(roam_timer *timer)
     if (t->state == TAKEOVER_ASKING && !flow_usable(t->call->flow)) {
         return; /* taken back as soon as there is a path */
     } else if (t->state == TAKEOVER_ASKING) {
-        give_up(t, t->call->flow);
+        give_up(t, t->call->flow, true);
         refused(t, "nobody answers");
     } else if (t->state == TAKEOVER_WAITING) {
         set_state(t, TAKEOVER_IDLE, "next round");
@@ -54,9 +54,11 @@ static bool ensure(roam_call *call)
 
 /* ---- whom to ask ---- */
 
+/* Also one that the callee says is over, where it may have been replaced by an INVITE of ours that was lost: a callee that remembers what it replaced takes the next one
+ * for the same call (replaces.c does). */
 static bool candidate(const roam_early_dialog *e)
 {
-    return e->state == EARLY_LIVE && !e->no_replaces;
+    return (e->state == EARLY_LIVE || (e->state == EARLY_GONE && e->maybe_taken)) && !e->no_replaces;
 }
 
 /* The next one not asked in this round. `probed`: at least one of them can be asked by UPDATE whether it still rings. */
@@ -129,13 +131,13 @@ static int send_replacing(roam_takeover *t, roam_early_dialog *e, const roam_cal
     return 0;
 }
 
-/* Not answered, or not wanted any more. A 2xx that comes after all is a stray: ACK and BYE. */
-static void give_up(roam_takeover *t, roam_flow *flow)
+/* Not answered, or not wanted any more. A 2xx that comes after all is a stray: the call (`adopt`), or ACK and BYE. */
+static void give_up(roam_takeover *t, roam_flow *flow, bool adopt)
 {
     if (t->txn) {
         if (flow_usable(flow))
             client_txn_cancel(t->txn, flow, true);
-        call_give_up(t->call, &t->dialog, false);
+        call_give_up(t->call, &t->dialog, adopt);
         client_txn_abandon(t->txn);
     }
     t->txn = NULL;
@@ -162,6 +164,19 @@ static bool new_leg_heard(roam_takeover *t)
     return false;
 }
 
+/* Its path is gone, and with it its answer. The callee may have taken it; nobody will ever tell us. What still comes, where we are back at that address, is the call. */
+void takeover_check_path(roam_call *call)
+{
+    roam_takeover *t = call->takeover;
+    if (!t || t->state != TAKEOVER_ASKING || client_txn_flow(t->txn)->path->state == PATH_UP)
+        return;
+    t->lost = true;
+    if (t->early)
+        t->early->maybe_taken = true;
+    give_up(t, call->flow, true);
+    set_state(t, TAKEOVER_IDLE, "its path is gone");
+}
+
 bool takeover_run(roam_call *call)
 {
     bool any, probed;
@@ -169,13 +184,6 @@ bool takeover_run(roam_call *call)
     if ((!any && !(call->takeover && takeover_asking(call->takeover))) || !ensure(call))
         return false;
     roam_takeover *t = call->takeover;
-    if (t->state == TAKEOVER_ASKING && client_txn_flow(t->txn)->path->state != PATH_UP) {
-        t->lost = true; /* the callee may have taken it: nobody will ever tell us */
-        give_up(t, call->flow);
-        set_state(t, TAKEOVER_IDLE, "its path is gone");
-        if (!any)
-            return false;
-    }
     if (!t->began)
         t->began = ua_now(call->ua);
     if (ua_now(call->ua) - t->began > RING_LIMIT) {
@@ -201,7 +209,7 @@ bool takeover_run(roam_call *call)
     if (!leg)
         return true; /* it is being opened */
     if (send_replacing(t, e, leg) != 0) {
-        give_up(t, NULL);
+        give_up(t, NULL, false);
         set_state(t, TAKEOVER_ASKING, "no memory");
         refused(t, "no memory");
         return true;
@@ -218,7 +226,7 @@ static void taken_over(roam_takeover *t, const roam_message *response)
     roam_call *call = t->call;
     roam_client_txn *txn = t->txn;
     if (dialog_on_response(&t->dialog, response) != 0) {
-        give_up(t, call->flow);
+        give_up(t, call->flow, false);
         refused(t, "a 200 without a usable Contact or tag");
         return;
     }
@@ -276,8 +284,11 @@ bool takeover_event(roam_call *call, roam_client_txn *txn, roam_client_event eve
             e->no_replaces = true;
         if (++e->rounds % PROBE_EVERY == 0 || code == 603)
             e->told.path = 0;
-        if (code == 603 && t->lost) /* RFC 3891 3: it is over. Our INVITE whose path was lost has taken it, and what that began has a tag that we shall never know */
+        if (e->maybe_taken && (e->state == EARLY_GONE || code == 603)) {
+            /* RFC 3891 3: it is over. Our INVITE whose path was lost has taken it, and what that began has a tag that we shall never know */
+            e->maybe_taken = false;
             early_forgotten(e, "taken by an INVITE that is lost");
+        }
     }
     refused(t, code == 481 ? "still ringing" : status_text(code));
     return true;
@@ -301,7 +312,7 @@ void takeover_stop(roam_call *call, roam_flow *flow)
     roam_takeover *t = call->takeover;
     if (!t)
         return;
-    give_up(t, flow);
+    give_up(t, flow, false);
     t->lost = false;
     set_state(t, TAKEOVER_IDLE, "not wanted any more");
 }

@@ -35,6 +35,7 @@ typedef struct roam_takeover {
 
 /* The INVITE's answers cannot reach us, call->flow is usable: asks, or waits. False: this way leads nowhere; call again. */
 bool takeover_run(roam_call *call);
+void takeover_check_path(roam_call *call); /* before anything else is decided: an INVITE that is out went by a path that is no more */
 /* A response to its INVITE. True: it was one. */
 bool takeover_event(roam_call *call, roam_client_txn *txn, roam_client_event event, const roam_message *response);
 void takeover_path_lost(roam_call *call);
@@ -44,6 +45,11 @@ void takeover_free(roam_call *call);
 static inline bool takeover_asking(const roam_takeover *t)
 {
     return t->state == TAKEOVER_ASKING;
+}
+/* An INVITE with Replaces is out, or its answer was lost: what ends the early dialog may be our own doing. */
+static inline bool takeover_undecided(const roam_takeover *t)
+{
+    return t && (takeover_asking(t) || t->lost);
 }
 
 #endif
