@@ -258,8 +258,11 @@ void call_confirm(roam_call *call, const roam_message *response, bool agreed)
 {
     call_learn_peer(call, response);
     call_keep_path(call); /* the ACK goes where the dialog goes now, not where the INVITE went */
-    roam_flow *flow = call->flow ? call->flow : client_txn_flow(call->invite);
-    ack_send(&call->ack, &call->dialog, &call->ua->sip, flow, call->invite_cseq, SPAN(""), SPAN(""));
+    roam_flow *flow = call->flow ? call->flow : call->invite ? client_txn_flow(call->invite) : NULL;
+    if (flow)
+        ack_send(&call->ack, &call->dialog, &call->ua->sip, flow, call->invite_cseq, SPAN(""), SPAN(""));
+    else if (call->nunacked < CALL_MAX_UNACKED) /* an adopted dialog whose next hop is another one: not known yet */
+        call->unacked[call->nunacked++] = call->invite_cseq;
     if (call->state == ROAM_CALL_DISCONNECTING) { /* our CANCEL was too late: BYE */
         call_look(call);
         return;
