@@ -216,14 +216,19 @@ static double x_of(double value, double from, double to)
     return LEFT + (value - from) / (to - from) * (WIDTH - LEFT - RIGHT);
 }
 
-/* Lines at round values; `unit` per second. */
+#define LABEL_WIDTH 62.0 /* what "-1000 ms" takes, with air */
+
+/* Lines at round values, each labelled that has the room. */
 static void axis(FILE *f, double from, double to, double step, double top, double bottom)
 {
     for (double at = (double)(long)(from / step) * step; at <= to; at += step) {
         if (at < from)
             continue;
-        fprintf(f, "<line class=\"axis\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.0f\" y2=\"%.0f\"/><text class=\"soft\" x=\"%.1f\" y=\"%.0f\" text-anchor=\"middle\">%.0f ms</text>\n",
-                x_of(at, from, to), x_of(at, from, to), top, bottom, x_of(at, from, to), bottom + 14, at);
+        const double x = x_of(at, from, to);
+        const long every = 1 + (long)(LABEL_WIDTH / (x_of(from + step, from, to) - LEFT));
+        fprintf(f, "<line class=\"axis\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.0f\" y2=\"%.0f\"/>\n", x, x, top, bottom);
+        if ((long)(at / step + (at < 0 ? -0.5 : 0.5)) % every == 0 && x + LABEL_WIDTH / 2 <= WIDTH)
+            fprintf(f, "<text class=\"soft\" x=\"%.1f\" y=\"%.0f\" text-anchor=\"middle\">%.0f ms</text>\n", x, bottom + 14, at);
     }
 }
 
