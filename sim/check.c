@@ -368,6 +368,7 @@ static void check_pending(sim_check *check, const about *a, bool sent)
             check_violated(check, RULE_PENDING, "INVITE with CSeq %u while another one of this dialog is under way on the same path", a->cseq.number);
         if (!find(&check->pending, txn))
             add(check, &check->pending, txn)->more[0] = a->sdp;
+        open = find(&check->pending, dialog); /* adding may have moved it */
         if (!open)
             open = add(check, &check->pending, dialog);
         open->value = a->txn;
