@@ -534,6 +534,29 @@ static void ack_without_memory(void **state)
     world_stop(&w);
 }
 
+/* A request that there is no memory for is not answered: its next copy is taken as if it were the first. Whoever said 503 would answer twice. */
+static void request_without_memory(void **state)
+{
+    static const char text[] = "OPTIONS sip:a@b SIP/2.0\r\nVia: SIP/2.0/UDP 203.0.113.5;branch=z9hG4bKm;rport\r\nFrom: <sip:b@b>;tag=1\r\nTo: <sip:a@b>\r\n"
+                               "Call-ID: m\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n";
+    (void)state;
+    for (long n = 0, refused = 1; refused; n++) {
+        world w;
+        world_start(&w);
+        w.answer = 200;
+        w.refuse_after = n;
+        give(&w, text);
+        refused = w.refused;
+        w.refuse_after = -1;
+        give(&w, text);
+        assert_true(w.nsent > 0);
+        for (size_t i = 0; i < w.nsent; i++)
+            assert_memory_equal(w.sent[i].bytes, "SIP/2.0 200", 11);
+        world_stop(&w);
+        assert_true(n < 50);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -556,6 +579,7 @@ int main(void)
         cmocka_unit_test(cancel_forced),
         cmocka_unit_test(client_memory_refused),
         cmocka_unit_test(ack_without_memory),
+        cmocka_unit_test(request_without_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -72,8 +72,8 @@ void server_receive(roam_sip *sip, roam_flow *flow, const roam_message *request)
     }
     txn = server_start(sip, flow, request, &keys);
     if (!txn) {
+        /* Not refused: nothing would remember it, and the next copy would be taken as a request of its own, whose answer nobody waits for. */
         trace_dropped(&sip->env->trace, "sip", "no memory", &flow->remote, (roam_span){0});
-        sip_respond_stateless(sip, flow, request, 503, (roam_span){0});
         return;
     }
     sip->tu.request(sip->tu.user, txn, request);

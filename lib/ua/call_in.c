@@ -241,7 +241,9 @@ void uas_ack(roam_ua *ua, const roam_message *m)
         call->answer_in_ack = false;
         int err = m->body.len ? session_take_answer(&call->session, m->body) : ROAM_EUNSUPPORTED;
         session_withdraw(&call->session);
-        if (err && !call->session.agreed.active) {
+        if (err == ROAM_ENOMEM) { /* the peer has agreed, and we could not read to what: offered again */
+            call->wish++;
+        } else if (err && !call->session.agreed.active) {
             call->last_status = 488;
             call_hangup(call, "no answer to our offer in the ACK");
             return;

@@ -302,6 +302,7 @@ typedef enum refresh_plan {
     PLAN_TARGET,   /* UPDATE without SDP */
     PLAN_UPDATE,   /* UPDATE with an offer */
     PLAN_REINVITE, /* re-INVITE with an offer */
+    PLAN_OLD_MEDIA, /* re-INVITE or UPDATE with an offer that moves no media: our hold, for a peer that refuses any other address */
     PLAN_REPEAT    /* re-INVITE that offers what is agreed already, word for word */
 } refresh_plan;
 
@@ -333,13 +334,22 @@ static void on_target(void *user, roam_client_txn *txn, roam_client_event event,
     /* Everything else is said better by the answer to the re-INVITE behind it. */
 }
 
+/* An offer can be made that names the media address the peer knows. */
+static bool has_old_media(const roam_call *call)
+{
+    return call->session.said.local.ip.family != 0 && call->session.agreed.active;
+}
+
 static int write_offer(roam_call *call, refresh_plan plan, const roam_call_leg *leg, roam_writer *sdp)
 {
     roam_session_local local;
     if (plan == PLAN_REPEAT)
         return session_repeat(&call->session, sdp);
-    call_local_of(leg, &local);
-    call->session.narrow = call->refresh_media == REFRESH_MEDIA_NARROW;
+    if (plan == PLAN_OLD_MEDIA)
+        local = call->session.said.local;
+    else
+        call_local_of(leg, &local);
+    call->session.narrow = call->refresh_media != REFRESH_MEDIA_ALL;
     return session_offer(&call->session, sdp, &local, call->hold_wanted);
 }
 
@@ -347,7 +357,8 @@ static int send_refresh(roam_call *call, refresh_plan plan, roam_call_leg *leg)
 {
     char body[BODY_MAX];
     roam_writer sdp;
-    bool update = plan == PLAN_TARGET || plan == PLAN_UPDATE, offer = plan != PLAN_TARGET;
+    bool by_update = call->account->policy.use_update && can_update(call), offer = plan != PLAN_TARGET;
+    bool update = plan == PLAN_TARGET || plan == PLAN_UPDATE || (plan == PLAN_OLD_MEDIA && by_update);
     bool new_media = plan == PLAN_UPDATE || plan == PLAN_REINVITE;
     writer_init(&sdp, body, sizeof body);
     int err = offer ? write_offer(call, plan, leg, &sdp) : 0;
@@ -371,14 +382,14 @@ static int send_refresh(roam_call *call, refresh_plan plan, roam_call_leg *leg)
     call->refresh_target = target_hash(call);
     call->telling = call->told;
     call->telling.path = call->flow->path->id;
-    if (new_media) {
+    if (new_media)
         call->telling.leg = leg->rtp_socket;
+    if (new_media || plan == PLAN_OLD_MEDIA)
         call->telling.hold = call->hold_wanted;
-    }
     /* A wish for new media is not fulfilled by the target alone. */
-    if (new_media || !call_wants_media_move(call) || call->refresh_media == REFRESH_MEDIA_NONE)
+    if (new_media || plan == PLAN_OLD_MEDIA || !call_wants_media_move(call) || (call->refresh_media == REFRESH_MEDIA_NONE && !has_old_media(call)))
         call->telling.wish = call->wish;
-    static const char *const text[] = {"", "UPDATE without SDP", "UPDATE", "re-INVITE", "re-INVITE that repeats"};
+    static const char *const text[] = {"", "UPDATE without SDP", "UPDATE", "re-INVITE", "offer with the old media", "re-INVITE that repeats"};
     call_refresh_set_state(call, REFRESH_SENT, text[plan]);
     if (new_media && call->stream) /* the old leg, where it still works, goes on; nobody knows when the peer will have read this */
         stream_double_on(call->stream, leg->rtp_socket);
@@ -415,8 +426,12 @@ static refresh_plan make_plan(roam_call *call, unsigned w, const roam_call_leg *
         return (w & WANT_TARGET) && can_update(call) ? PLAN_TARGET : PLAN_NOTHING;
     if (w == WANT_SESSION)
         return plan_target(call) != PLAN_NOTHING ? plan_target(call) : wanted ? PLAN_REINVITE : PLAN_NOTHING;
-    if (call->refresh_media == REFRESH_MEDIA_NONE && (!(w & WANT_HOLD) || ((w & WANT_TARGET) && plan_target(call) != PLAN_NOTHING)))
-        return plan_target(call);
+    if (call->refresh_media == REFRESH_MEDIA_NONE) {
+        /* The target first, be the hold refused or not. An offer of ours whose answer is lost may have been taken: what we want is said again. */
+        bool says_hold = (w & (WANT_HOLD | WANT_WISH)) && has_old_media(call);
+        refresh_plan target = (w & WANT_TARGET) || !says_hold ? plan_target(call) : PLAN_NOTHING;
+        return target == PLAN_NOTHING && says_hold ? PLAN_OLD_MEDIA : target;
+    }
     if (!(w & WANT_HOLD)) {
         if ((policy->reinvite_flags & ROAM_REINVITE_NO_SDP_OFFER) && plan_target(call) != PLAN_NOTHING)
             return plan_target(call);
@@ -504,9 +519,10 @@ static void on_success(roam_call *call, roam_client_txn *txn, const roam_message
     }
     if (!call->refresh_is_update)
         call->nunacked = 0;
-    bool agreed = false;
+    int err = ROAM_ENOTFOUND;
     if (call->refresh_has_offer) {
-        agreed = message_has_body_type(response, SPAN("application/sdp")) && session_take_answer(&call->session, response->body) == 0;
+        if (message_has_body_type(response, SPAN("application/sdp")))
+            err = session_take_answer(&call->session, response->body);
         session_withdraw(&call->session); /* a 2xx without a usable answer: what was agreed stays */
     }
     roam_told before = call->told;
@@ -518,16 +534,19 @@ static void on_success(roam_call *call, roam_client_txn *txn, const roam_message
     call_refresh_set_state(call, REFRESH_IDLE, "accepted");
     call_peer_has_answer(call, "the peer has our answer"); /* any success of the peer in the dialog stands for the lost ACK */
     move_answered(&call->move, response->status);
-    if (agreed) {
+    if (!err) {
         call_media_apply(call);
         call_leg_told(call, call->told.leg);
     } else { /* nothing agreed: media and hold are as they were */
         call->told.leg = before.leg;
         call->told.hold = before.hold;
-        if (offered) /* asked again it would say the same, once a round trip */
+        if (offered && err == ROAM_ENOMEM) { /* the peer has agreed, and we could not read to what: offered again */
+            call->wish++;
+            wait_and_retry(call, RETRY_FIRST, ROAM_ENOMEM, "no memory for the answer");
+        } else if (offered) /* asked again it would say the same, once a round trip */
             refused(call, response->status, "accepted without an answer to our offer");
     }
-    if (call->refresh_media == REFRESH_MEDIA_NONE && move_active(&call->move))
+    if (call->refresh_media == REFRESH_MEDIA_NONE && call->refresh == REFRESH_IDLE && move_active(&call->move) && call->hold_wanted == call->told.hold && call->wish == call->told.wish)
         refused(call, 488, "the peer refuses media on the new path; it knows our new address");
     call_report_hold(call);
 }
@@ -594,12 +613,13 @@ static void after_register(roam_call *call, unsigned code, const char *why)
 /* 488 and its like: less is offered, at last nothing new. False: that is refused as well, or impossible. */
 static bool offer_less(roam_call *call)
 {
-    bool for_hold = call->hold_wanted != call->told.hold && !move_active(&call->move);
-    if (!call->refresh_has_offer || for_hold || call->refresh_media == REFRESH_MEDIA_NONE)
+    bool for_hold = call->hold_wanted != call->told.hold, same_media = call->telling.leg == call->told.leg;
+    if (!call->refresh_has_offer || (for_hold && same_media && !move_active(&call->move)) || call->refresh_media == REFRESH_MEDIA_NONE)
         return false;
     bool more = call->session.codecs[1] && call->session.agreed.active;
     call->refresh_media = call->refresh_media == REFRESH_MEDIA_ALL && more ? REFRESH_MEDIA_NARROW : REFRESH_MEDIA_NONE;
-    return call->refresh_media == REFRESH_MEDIA_NARROW || plan_target(call) != PLAN_NOTHING;
+    bool says_hold = (for_hold || call->wish != call->told.wish) && has_old_media(call);
+    return call->refresh_media == REFRESH_MEDIA_NARROW || says_hold || plan_target(call) != PLAN_NOTHING;
 }
 
 static bool take_meaning(roam_call *call, unsigned code, const roam_message *response)

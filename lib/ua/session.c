@@ -39,7 +39,7 @@ void session_fork(roam_session *out, const roam_session *s)
     out->remote_offer = out->others = NULL; /* refused m= lines belong to the old dialog */
     out->remote_offer_len = out->others_len = out->others_before = 0;
     out->stream_index = 0;
-    out->said.len = out->saying.len = 0;
+    out->said = out->saying = (struct roam_description){0};
     out->remote_hold = false; /* the offer is whole: whether the peer holds in the new dialog is its answer's to say */
 }
 
@@ -101,11 +101,13 @@ static size_t fix_version(roam_session *s, roam_writer *w, size_t at, const roam
 }
 
 /* Keeps what was written for a repetition. */
-static void keep_description(const roam_session *s, const roam_writer *w, size_t after_origin, roam_direction direction, struct roam_description *d)
+static void keep_description(const roam_session *s, const roam_writer *w, size_t after_origin, roam_direction direction, const roam_session_local *local,
+                             struct roam_description *d)
 {
     size_t len = w->len - after_origin;
     d->version = s->version;
     d->direction = direction;
+    d->local = *local;
     d->len = len <= sizeof d->text ? len : 0;
     memcpy(d->text, w->ptr + after_origin, d->len);
 }
@@ -206,7 +208,7 @@ int session_offer(roam_session *s, roam_writer *w, const roam_session_local *loc
     after = fix_version(s, w, at, local, after);
     if (w->overflow)
         return ROAM_EOVERFLOW;
-    keep_description(s, w, after, direction, &s->saying);
+    keep_description(s, w, after, direction, local, &s->saying);
     s->offered = direction;
     set_state(s, OFFER_LOCAL);
     return 0;
@@ -226,7 +228,7 @@ int session_repeat(roam_session *s, roam_writer *w)
     if (w->overflow)
         return ROAM_EOVERFLOW;
     s->described = roam_siphash(s->env->hash_seed, span_make(s->said.text, s->said.len));
-    keep_description(s, w, after, s->said.direction, &s->saying);
+    keep_description(s, w, after, s->said.direction, &s->said.local, &s->saying);
     s->offered = s->said.direction;
     set_state(s, OFFER_LOCAL);
     return 0;
@@ -514,7 +516,7 @@ int session_answer(roam_session *s, roam_writer *w, const roam_session_local *lo
         mem_free(&s->env->mem, others);
         return ROAM_EOVERFLOW;
     }
-    keep_description(s, w, after, a.direction, &s->said);
+    keep_description(s, w, after, a.direction, local, &s->said);
     mem_free(&s->env->mem, s->others);
     s->others = others;
     s->others_len = others_len;

@@ -51,6 +51,7 @@ typedef struct roam_session {
         size_t len;            /* 0: none, or too long to be kept */
         uint64_t version;
         roam_direction direction;
+        roam_session_local local; /* where it said that we receive; family 0: nothing was said yet */
     } said, saying;            /* said: of the last complete exchange; saying: our pending offer */
     bool remote_hold;
     roam_agreement agreed;

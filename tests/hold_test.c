@@ -1,0 +1,155 @@
+/* Hold and resume where the network, the peer or the memory gets in the way: what the user wants is what the peer knows in the end. */
+#include "refresh.h"
+
+#define RECVONLY HAND_SDP "a=recvonly\r\n"
+
+static void want(scene *s, roam_call_id id, bool hold)
+{
+    assert_int_equal(hold ? roam_call_hold(s->agent->ua, id) : roam_call_resume(s->agent->ua, id), 0);
+    world_flush(s->agent);
+    world_run(&s->world, ROAM_MS(100));
+}
+
+/* The last offer names this address and says this direction. */
+static void assert_offers(const hand *h, const char *ip, const char *direction)
+{
+    char c[64], a[32];
+    snprintf(c, sizeof c, "\r\nc=IN IP4 %s\r\n", ip);
+    snprintf(a, sizeof a, "\r\na=%s\r\n", direction);
+    assert_non_null(strstr(hand_asked(h, "INVITE")->text, c));
+    assert_non_null(strstr(hand_asked(h, "INVITE")->text, a));
+}
+
+/* Each offer that names another address for the media than the first one is refused with 488. Returns how many were answered. */
+static size_t answer_all(hand *h, scene *s, const char *old_media, const char *sdp)
+{
+    size_t n = 0;
+    const seen *last = NULL;
+    while (hand_asked(h, "INVITE") != last && n < 5) {
+        last = hand_asked(h, "INVITE");
+        bool same = strstr(last->text, old_media) != NULL;
+        hand_answer(h, last, same ? 200 : 488, same ? ALLOW : "", same ? sdp : "");
+        world_run(&s->world, ROAM_MS(200));
+        n++;
+    }
+    return n;
+}
+
+/* After a move the peer refuses every new address for the media. Hold gets through all the same, in an offer that names the old one, and resume as well. Wished for while the move is under way it follows the
+ * target. Without UPDATE, too. */
+static void test_refused_media(void **state)
+{
+    (void)state;
+    for (int variant = 0; variant < 3; variant++) {
+        scene *s = hand_scene();
+        hand h;
+        const bool during = variant == 1;
+        roam_call_id id = called_with(&h, s, variant == 2 ? ALLOW_NO_UPDATE : ALLOW);
+        char old_media[16], line[80];
+        hand_copy(hand_asked(&h, "INVITE")->text, "\r\nm=audio ", " ", old_media, sizeof old_media);
+        snprintf(line, sizeof line, "c=IN IP4 " WIFI "\r\nt=0 0\r\nm=audio %s ", old_media);
+        set_addrs(s, scene_cell);
+        world_run(&s->world, ROAM_MS(100));
+        if (during)
+            want(s, id, true);
+        assert_offers(&h, CELL, "sendrecv");
+        hand_answer(&h, hand_asked(&h, "INVITE"), 488, "", "");
+        world_run(&s->world, ROAM_MS(200));
+        assert_offers(&h, CELL, during ? "sendonly" : "sendrecv");
+        hand_answer(&h, hand_asked(&h, "INVITE"), 488, "", "");
+        world_run(&s->world, ROAM_MS(200));
+        if (variant != 2) {
+            assert_false(has_sdp(hand_asked(&h, "UPDATE")));
+            hand_answer(&h, hand_asked(&h, "UPDATE"), 200, ALLOW, "");
+            world_run(&s->world, ROAM_MS(200));
+        }
+        if (!during) {
+            assert_non_null(world_progress(s->agent, ROAM_IP_CHANGE_FAILED, id));
+            want(s, id, true);
+            assert_offers(&h, CELL, "sendonly");
+        }
+        assert_int_equal(answer_all(&h, s, line, RECVONLY), during ? 1 : 3);
+        assert_offers(&h, WIFI, "sendonly");
+        assert_int_equal(call_of(s->agent, id).hold, ROAM_HOLD_LOCAL);
+        assert_non_null(world_progress(s->agent, ROAM_IP_CHANGE_FAILED, id));
+        want(s, id, false);
+        assert_offers(&h, CELL, "sendrecv");
+        answer_all(&h, s, line, HAND_SDP);
+        assert_offers(&h, WIFI, "sendrecv");
+        assert_int_equal(call_of(s->agent, id).hold, ROAM_HOLD_NONE);
+        assert_int_equal(call_of(s->agent, id).link, ROAM_LINK_OK);
+        size_t n = hand_count(&h, "INVITE");
+        world_run(&s->world, ROAM_SECONDS(10));
+        assert_int_equal(hand_count(&h, "INVITE"), n); /* and then it is quiet */
+        want(s, id, true); /* one that refuses this, too, does not want to be held */
+        for (int i = 0; i < 3; i++) {
+            hand_answer(&h, hand_asked(&h, "INVITE"), 488, "", "");
+            world_run(&s->world, ROAM_MS(200));
+        }
+        assert_int_equal(hand_count(&h, "INVITE"), n + 3);
+        assert_int_equal(call_of(s->agent, id).hold, ROAM_HOLD_NONE);
+        assert_int_equal(roam_call_resume(s->agent->ua, id), ROAM_ESTATE);
+        scene_free(s);
+    }
+}
+
+/* ---- memory ---- */
+
+typedef struct miser {
+    size_t count, refuse_at; /* allocations so far; which one is refused */
+} miser;
+
+static void *stingy(void *user, void *ptr, size_t size)
+{
+    miser *m = user;
+    if (size == 0) {
+        free(ptr);
+        return NULL;
+    }
+    return m->count++ == m->refuse_at ? NULL : realloc(ptr, size);
+}
+
+/* The answer to our hold cannot be read, for want of memory, at each of its allocations: the peer has agreed to it, so it is offered again until we know. */
+static void test_answer_without_memory(void **state)
+{
+    (void)state;
+    size_t used = 1, refused = 0;
+    for (size_t nth = 0; nth < used; nth++) {
+        miser m = {.refuse_at = SIZE_MAX};
+        roam_allocator allocator = {stingy, &m};
+        roam_ua_config config;
+        roam_ua_config_default(&config);
+        config.allocator = &allocator;
+        roam_account_config account = hand_account();
+        scene *s = scene_new((scene_options){.agent = &config, .account = &account});
+        hand h;
+        roam_call_id id = called_with(&h, s, ALLOW);
+        want(s, id, true);
+        size_t before = m.count;
+        m.refuse_at = before + nth;
+        hand_answer(&h, hand_asked(&h, "INVITE"), 200, ALLOW, RECVONLY);
+        world_run(&s->world, ROAM_MS(60));
+        used = m.count - before;
+        m.refuse_at = SIZE_MAX;
+        for (int i = 0; i < 4 && call_of(s->agent, id).hold != ROAM_HOLD_LOCAL; i++) {
+            refused++;
+            world_run(&s->world, ROAM_SECONDS(1));
+            hand_answer(&h, hand_asked(&h, "INVITE"), 200, ALLOW, RECVONLY);
+            world_run(&s->world, ROAM_MS(60));
+        }
+        assert_int_equal(call_of(s->agent, id).hold, ROAM_HOLD_LOCAL);
+        scene_free(s);
+    }
+    assert_true(refused > 0);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_refused_media),
+        cmocka_unit_test(test_answer_without_memory),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
