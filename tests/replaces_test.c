@@ -97,6 +97,10 @@ static void test_replaces_moved_peer(void **state)
         assert_int_equal(world_count(s->agent, ROAM_EVENT_CALL_STATE), 0);
         assert_true(info.media.packets_sent > sent); /* the same stream counts on */
         assert_in_range(packets_in_a_second(s, id), 45, 55);
+        hand late; /* one that it gave up long ago comes late: the peer is in a newer dialog by now, which stays */
+        hand_replacing(&late, s, &a, NULL, NULL);
+        assert_int_equal(hand_status(&late, late.cseq, "INVITE"), 491);
+        assert_string_equal(call_of(s->agent, id).call_id, c.call_id);
         assert_int_equal(roam_call_hangup(s->agent->ua, id), 0);
         world_flush(s->agent);
         world_run(&s->world, ROAM_MS(100));

@@ -498,6 +498,26 @@ static void test_no_memory(void **state)
     }
 }
 
+/* Hung up before anything came back: the CANCEL waits for a provisional response, as it has to. The path goes, and none will come: it leaves by the next one. */
+static void test_hang_up_unheard(void **state)
+{
+    (void)state;
+    static const char *const both[] = {CELL, WIFI, NULL};
+    hand h;
+    seen invite;
+    scene *s = begin_as(&h, ROAM_100REL_SUPPORTED);
+    roam_call_id id = call_hand(&h, s, &invite);
+    move_to(s, both, ROAM_MS(10));
+    assert_int_equal(roam_call_hangup(s->agent->ua, id), 0);
+    world_flush(s->agent);
+    world_run(&s->world, ROAM_MS(10));
+    assert_int_equal(hand_count(&h, "CANCEL"), 0);
+    move_to(s, scene_cell, ROAM_MS(200));
+    assert_int_equal(hand_count(&h, "CANCEL"), 1);
+    assert_true(is_ip(hand_asked(&h, "CANCEL")->from.ip, CELL));
+    scene_free(s);
+}
+
 /* ---- a whole world: registrar, record-routing proxy, callee ---- */
 
 /* The callee answers so long after the change of address, or declines: it rings once, and nobody is left with half a call. */
@@ -635,7 +655,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_prack_moves), cmocka_unit_test(test_early_media_moves), cmocka_unit_test(test_adopted),
         cmocka_unit_test(test_bye_overtakes), cmocka_unit_test(test_no_memory), cmocka_unit_test(test_world),
         cmocka_unit_test(test_world_declined), cmocka_unit_test(test_black_hole), cmocka_unit_test(test_sweep),
-        cmocka_unit_test(test_taken_and_lost), cmocka_unit_test(test_lost_answer_found), cmocka_unit_test(test_edge_refuses),
+        cmocka_unit_test(test_hang_up_unheard), cmocka_unit_test(test_taken_and_lost), cmocka_unit_test(test_lost_answer_found), cmocka_unit_test(test_edge_refuses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -135,6 +135,11 @@ int client_txn_cancel(roam_client_txn *txn, roam_flow *flow, bool force)
     return ROAM_OK;
 }
 
+bool client_txn_cancel_sent(const roam_client_txn *txn)
+{
+    return txn->cancel == CANCEL_SENT;
+}
+
 void client_txn_quiet(roam_client_txn *txn)
 {
     if (txn->method != METHOD_INVITE || txn->state != CLIENT_CALLING || txn->unsent)

@@ -114,6 +114,7 @@ int sip_send(roam_sip *sip, const roam_flow *flow, roam_span bytes); /* frozen b
  * `flow` (NULL: the INVITE's own). With `force` it is sent even if no provisional came: after a move nobody knows. The CANCEL's own
  * transaction is kept inside. The INVITE still ends by its 487, 200 or (64*T1 after the CANCEL) CLIENT_TIMEOUT. */
 int client_txn_cancel(roam_client_txn *txn, roam_flow *flow, bool force);
+bool client_txn_cancel_sent(const roam_client_txn *txn); /* false: not asked for, or it waits for a provisional response */
 /* No more retransmissions, no more events: `fn` is never called again and the pointer is the layer's. For requests that a move made pointless.
  * An INVITE without a final response lives on silently for 64*T1 with nothing but the head of an ACK (about 400 bytes): a late failure is
  * ACKed, a late 2xx goes to tu.stray_response. Late answers to other requests are strays. */

@@ -34,7 +34,7 @@ roam_client_txn *call_send_bye(roam_ua *ua, roam_account *account, roam_auth_att
 /* Nothing that the callee says to the INVITE reaches us. CANCEL ends it where it rings, BYE in the early dialog also where it was answered (RFC 3261 15). */
 static void leave_unreachable(roam_call *call)
 {
-    if (call->cancel_path != call->flow->path->id) {
+    if (call->cancel_path != call->flow->path->id || !client_txn_cancel_sent(call->invite)) { /* no provisional response will come that it could wait for */
         client_txn_cancel(call->invite, call->flow, true);
         call->cancel_path = call->flow->path->id;
         early_send_byes(call, 1);

@@ -327,8 +327,8 @@ void call_run_ringing(roam_call *call)
         else if (call->said.status && !call->nprogress)
             say(call, call->said.status, call->said.media);
     }
-    probe_run(call);
     say_what_waits(call);
+    probe_run(call); /* behind the 18x: a caller that has heard none of them has no dialog to be asked in */
     if (move_active(&call->move) && call->move.state == MOVE_RUNNING && call->state == ROAM_CALL_INCOMING) {
         move_recovered(&call->move); /* it rings on; the answer will go by the new path with the new address */
         call_set_link(call, ROAM_LINK_OK, "rings on");

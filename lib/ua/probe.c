@@ -5,7 +5,7 @@
 #define FIRST_WAIT(t1) (2 * (t1)) /* the 2xx was repeated on the new path: its ACK has a round trip and more */
 #define ANSWER_WAIT(t1) (8 * (t1)) /* our target is known: so long for an answer in the ACK */
 #define RING_AGAIN ROAM_SECONDS(10) /* while it rings on */
-#define DOUBT ROAM_SECONDS(4) /* until a 481 to OPTIONS is believed */
+#define DOUBT ROAM_SECONDS(1) /* until a 481 is believed while it rings */
 #define RETRY_LAST ROAM_SECONDS(8)
 #define OVERDUE_LIMIT ROAM_SECONDS(60) /* where the account has no offline_max */
 
@@ -164,8 +164,8 @@ static void on_probe(void *user, roam_client_txn *txn, roam_client_event event, 
         if (code < 300)
             dialog_target_refresh(&call->dialog, response);
         answered(call);
-    } else if (code == 481 && call->state == ROAM_CALL_INCOMING && !p->is_update && !p->doubted) {
-        p->doubted = true; /* some look for OPTIONS in confirmed dialogs only. Twice, it is at least what they always say */
+    } else if (code == 481 && call->state == ROAM_CALL_INCOMING && !p->doubted) {
+        p->doubted = true; /* the question may have overtaken the 18x that makes the dialog: it went out again with it */
         wait(call, DOUBT, "a 481 that may be wrong");
     } else if (code == 481) {
         bool rings = call->state == ROAM_CALL_INCOMING;

@@ -21,7 +21,7 @@ typedef struct roam_probe {
     uint32_t path; /* id of the path that the state is about */
     roam_client_txn *txn;
     bool is_update;
-    bool doubted; /* a 481 to OPTIONS is asked about once more */
+    bool doubted; /* a 481 while it rings is asked about once more */
     unsigned failures;
     roam_timer timer;
     roam_auth_attempt attempt;

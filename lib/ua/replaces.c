@@ -47,7 +47,7 @@ static bool has_ended(const roam_ua *ua, uint64_t h)
     return false;
 }
 
-/* The call with this dialog now, or before its peer replaced it: one that moves again before our 200 reached it knows the older one only. */
+/* The call with this dialog. */
 static roam_call *find(const roam_ua *ua, const roam_replaces *r)
 {
     roam_call *call = call_by_dialog(ua, r->call_id, r->to_tag);
@@ -55,12 +55,24 @@ static roam_call *find(const roam_ua *ua, const roam_replaces *r)
         return call;
     if (call && early_find(call, r->from_tag)) /* one of the forks that ring */
         return call;
+    return NULL;
+}
+
+/* The call that had this dialog before its peer replaced it. */
+static roam_call *find_past(const roam_ua *ua, const roam_replaces *r)
+{
     uint64_t h = hash(ua, r->call_id, r->to_tag, r->from_tag);
     list_each(other, &ua->calls, roam_call, node)
         for (size_t i = 0; i < other->npast_dialogs; i++)
             if (other->past_dialogs[i] == h)
                 return other;
     return NULL;
+}
+
+/* Nothing shows yet that our answer in the present dialog arrived: a peer that moves again knows the older one only. */
+static bool unheard(const roam_call *call)
+{
+    return call->uas || accept_waiting(&call->accept) || call->ack_overdue;
 }
 
 /* RFC 3891 3: what is to be answered instead; 0: it may be replaced. */
@@ -241,7 +253,13 @@ void replaces_invited(roam_ua *ua, roam_account *account, roam_server_txn *txn, 
         uas_respond(ua, txn, 400, "");
         return;
     }
-    roam_call *call = find(ua, &r);
+    roam_call *call = find(ua, &r), *past = call ? NULL : find_past(ua, &r);
+    if (past && past->account == account && !unheard(past)) {
+        uas_respond(ua, txn, 491, ""); /* a copy that was late: the peer gave it up, and is in the newer dialog */
+        return;
+    }
+    if (past)
+        call = past;
     unsigned status = refusal(ua, account, &r, call);
     if (status) {
         uas_respond(ua, txn, status, "");
