@@ -53,6 +53,7 @@ typedef struct host {
     size_t ncalls;
     roam_account_id account;
     unsigned counter;
+    uint8_t choice;
     char scratch[16384];
 } host;
 
@@ -79,6 +80,25 @@ static void *counted(void *user, void *ptr, size_t size)
     void *fresh = realloc(ptr, size);
     h->live += fresh && !ptr;
     return fresh;
+}
+
+#define PASSWORD "open-sesame-4711"
+
+static void on_trace(void *user, const roam_trace_record *r)
+{
+    const host *h = user;
+    CHECK(r->object && r->from && r->to && r->why && r->time <= h->now);
+    bool from_outside = r->type == ROAM_TRACE_RECEIVED || r->type == ROAM_TRACE_DROPPED || strncmp(r->object, "receive", 7) == 0; /* may say anything */
+    for (size_t i = 0; !from_outside && i + sizeof PASSWORD - 1 <= r->bytes.len; i++)
+        CHECK(memcmp(r->bytes.ptr + i, PASSWORD, sizeof PASSWORD - 1) != 0);
+    CHECK(!strstr(r->why, PASSWORD));
+}
+
+static roam_path_choice on_choice(void *user, const roam_path_offer *offer)
+{
+    host *h = user;
+    CHECK(offer->from.ip.family && offer->to.ip.family);
+    return (roam_path_choice)(h->choice++ % 3);
 }
 
 static roam_ip ip_of(const char *text)
@@ -313,32 +333,60 @@ static void step_answer(host *h)
     deliver(h, h->kept[k].socket, &h->kept[k].to, h->scratch, len);
 }
 
+/* The dialog of the message it sent `back` messages ago, as the far end names it. */
+typedef struct ids {
+    char agent_tag[64], own_tag[64], call_id[160], target[200], rseq[24];
+    unsigned cseq;
+} ids;
+
+static const char *copy_span(char *out, size_t cap, roam_span s)
+{
+    snprintf(out, cap, "%.*s", (int)(s.len < cap ? s.len : cap - 1), s.len ? s.ptr : "");
+    return out;
+}
+
+static bool read_ids(host *h, size_t back, ids *id)
+{
+    static roam_header_space space;
+    roam_message m;
+    roam_name_addr from, to, contact;
+    roam_cseq cseq;
+    if (!h->nkept)
+        return false;
+    size_t k = (h->nkept - 1 - back % (h->nkept < MAX_KEPT ? h->nkept : MAX_KEPT)) % MAX_KEPT;
+    if (message_parse(&m, &space, span_make(h->kept[k].text, h->kept[k].len)) != 0 || name_addr_parse(message_value(&m, HEADER_FROM), &from) != 0 ||
+        name_addr_parse(message_value(&m, HEADER_TO), &to) != 0)
+        return false;
+    roam_span theirs = name_addr_tag(m.is_request ? &to : &from);
+    copy_span(id->agent_tag, sizeof id->agent_tag, name_addr_tag(m.is_request ? &from : &to));
+    if (theirs.len)
+        copy_span(id->own_tag, sizeof id->own_tag, theirs);
+    copy_span(id->call_id, sizeof id->call_id, message_value(&m, HEADER_CALL_ID));
+    copy_span(id->rseq, sizeof id->rseq, message_value(&m, HEADER_RSEQ));
+    if (name_addr_parse(message_value(&m, HEADER_CONTACT), &contact) == 0 && contact.uri_text.len < sizeof id->target)
+        copy_span(id->target, sizeof id->target, contact.uri_text);
+    if (cseq_parse(message_value(&m, HEADER_CSEQ), &cseq) == 0)
+        id->cseq = cseq.number;
+    return true;
+}
+
+static void dialog_ids(host *h, bool known, unsigned call, ids *id)
+{
+    *id = (ids){.target = "sip:alice@10.1.0.5:5060"};
+    snprintf(id->own_tag, sizeof id->own_tag, "far%u", call);
+    snprintf(id->call_id, sizeof id->call_id, "call%u", call);
+    if (known && h->nkept)
+        read_ids(h, take(h), id);
+}
+
 /* A request of the far end: a new one, or in a dialog that its last messages tell of. */
 static void step_request(host *h)
 {
     static const char *const methods[] = {"INVITE", "INVITE", "ACK", "BYE", "CANCEL", "UPDATE", "INFO", "OPTIONS", "REFER", "X"};
-    static roam_header_space space;
     const char *method = methods[take(h) % 10];
     uint8_t how = take(h), body = take(h), call = take(h) % 4, seq = take(h);
-    char agent_tag[64] = "", own_tag[64], call_id[160], target[200] = "sip:alice@10.1.0.5:5060";
-    snprintf(own_tag, sizeof own_tag, "far%u", call);
-    snprintf(call_id, sizeof call_id, "call%u", call);
-    if ((how & 1) && h->nkept) { /* in the dialog of something it sent */
-        size_t k = (h->nkept - 1 - take(h) % (h->nkept < MAX_KEPT ? h->nkept : MAX_KEPT)) % MAX_KEPT;
-        roam_message m;
-        roam_name_addr from, to, contact;
-        if (message_parse(&m, &space, span_make(h->kept[k].text, h->kept[k].len)) == 0 && name_addr_parse(message_value(&m, HEADER_FROM), &from) == 0 &&
-            name_addr_parse(message_value(&m, HEADER_TO), &to) == 0) {
-            roam_span mine = name_addr_tag(m.is_request ? &from : &to), theirs = name_addr_tag(m.is_request ? &to : &from);
-            snprintf(agent_tag, sizeof agent_tag, "%.*s", (int)(mine.len < 60 ? mine.len : 60), mine.len ? mine.ptr : "");
-            if (theirs.len)
-                snprintf(own_tag, sizeof own_tag, "%.*s", (int)(theirs.len < 60 ? theirs.len : 60), theirs.ptr);
-            roam_span id = message_value(&m, HEADER_CALL_ID);
-            snprintf(call_id, sizeof call_id, "%.*s", (int)(id.len < 150 ? id.len : 150), id.len ? id.ptr : "");
-            if (name_addr_parse(message_value(&m, HEADER_CONTACT), &contact) == 0 && contact.uri_text.len < sizeof target)
-                snprintf(target, sizeof target, "%.*s", (int)contact.uri_text.len, contact.uri_text.ptr);
-        }
-    }
+    ids id;
+    dialog_ids(h, how & 1, call, &id);
     const char *sdp = *method == 'I' || *method == 'U' || *method == 'A' ? sdp_of(body) : "";
     const char *type = strcmp(method, "INFO") == 0 ? "application/dtmf-relay" : "application/sdp";
     if (strcmp(method, "INFO") == 0)
@@ -346,7 +394,7 @@ static void step_request(host *h)
     int len = snprintf(h->scratch, sizeof h->scratch,
                        "%s %s SIP/2.0\r\nVia: SIP/2.0/UDP 203.0.113.50:5060;branch=z9hG4bKf%u;rport\r\nMax-Forwards: 70\r\nFrom: <sip:hand@203.0.113.50>;tag=%s\r\n"
                        "To: <sip:alice@example.com>%s%s\r\nCall-ID: %s\r\nCSeq: %u %s\r\nContact: <sip:hand@203.0.113.50:5060>\r\n%s%s%s%s%sContent-Length: %zu\r\n\r\n%s",
-                       method, target, how & 2 ? 7u : ++h->counter, own_tag, *agent_tag ? ";tag=" : "", agent_tag, call_id, how & 4 ? 1000u + h->counter : seq, method,
+                       method, id.target, how & 2 ? 7u : ++h->counter, id.own_tag, *id.agent_tag ? ";tag=" : "", id.agent_tag, id.call_id, how & 4 ? 1000u + h->counter : seq, method,
                        how & 8 ? "Allow: INVITE, UPDATE, BYE\r\n" : "", how & 16 ? "Record-Route: <sip:192.0.2.1;lr>\r\n" : "", *sdp ? "Content-Type: " : "", *sdp ? type : "",
                        *sdp ? "\r\n" : "", strlen(sdp), sdp);
     CHECK(len > 0 && (size_t)len < sizeof h->scratch);
@@ -355,6 +403,210 @@ static void step_request(host *h)
         mutate(h, h->scratch, &n, sizeof h->scratch);
     roam_addr from = remote(h);
     deliver(h, pick_socket(h, true), &from, h->scratch, n);
+}
+
+static const char *number(host *h)
+{
+    static const char *const text[] = {"0", "1", "2", "90", "91", "1800", "2147483647", "2147483648", "4294967295", "4294967296", "", "-1", "x"};
+    return text[take(h) % (sizeof text / sizeof *text)];
+}
+
+/* The headers that newer methods and their answers are made of; which, says `mask`. */
+static void write_extras(host *h, roam_writer *w, uint8_t mask, const ids *id)
+{
+    if (mask & 1)
+        write_lit(w, "Supported: timer, 100rel, replaces\r\nAllow: INVITE, ACK, BYE, CANCEL, UPDATE, PRACK, INFO, REFER, NOTIFY\r\n");
+    if (mask & 2) {
+        write_lit(w, "Session-Expires: ");
+        write_cstr(w, number(h));
+        write_cstr(w, take(h) & 1 ? ";refresher=uac\r\n" : ";refresher=uas\r\n");
+    }
+    if (mask & 4) {
+        write_lit(w, "Min-SE: ");
+        write_cstr(w, number(h));
+        write_lit(w, "\r\n");
+    }
+    if (mask & 8) {
+        write_lit(w, "Expires: ");
+        write_cstr(w, number(h));
+        write_lit(w, "\r\n");
+    }
+    if (mask & 16) {
+        write_lit(w, "Retry-After: ");
+        write_cstr(w, number(h));
+        write_lit(w, "\r\n");
+    }
+    if (mask & 32)
+        write_lit(w, "Require: 100rel\r\n");
+    if (mask & 64) { /* the dialog of a call, to be replaced */
+        write_lit(w, "Replaces: ");
+        write_cstr(w, id->call_id);
+        write_lit(w, ";to-tag=");
+        write_cstr(w, id->agent_tag);
+        write_lit(w, ";from-tag=");
+        write_cstr(w, id->own_tag);
+        write_cstr(w, mask & 128 ? ";early-only\r\n" : "\r\n");
+    }
+}
+
+/* Answers with what the extensions add: reliable provisional responses, 199, 422, intervals, leases. */
+static void step_rich_answer(host *h)
+{
+    static const unsigned statuses[] = {200, 202, 180, 183, 199, 422, 423, 481, 489, 491, 500, 603, 408, 405, 420, 503};
+    static roam_header_space space;
+    if (!h->nkept)
+        return;
+    size_t k = (h->nkept - 1 - take(h) % (h->nkept < MAX_KEPT ? h->nkept : MAX_KEPT)) % MAX_KEPT;
+    unsigned status = statuses[take(h) % (sizeof statuses / sizeof *statuses)];
+    uint8_t mask = take(h), tag = take(h);
+    roam_message m;
+    roam_writer w;
+    char own[16];
+    if (message_parse(&m, &space, span_make(h->kept[k].text, h->kept[k].len)) != 0 || !m.is_request)
+        return;
+    snprintf(own, sizeof own, "t%u", tag % 3);
+    writer_init(&w, h->scratch, sizeof h->scratch);
+    roam_addr source = {h->naddrs ? h->addrs[0].ip : ip_of("10.1.0.5"), (uint16_t)(tag & 128 ? 4000 : 5060)};
+    write_response_head(&w, &m, status, SPAN(""), span_of(own), tag & 64 ? &source : NULL);
+    write_lit(&w, "Contact: <sip:hand@203.0.113.50:5060>\r\n");
+    write_extras(h, &w, mask & 31, NULL);
+    if (status > 100 && status < 200) {
+        write_lit(&w, "Require: 100rel\r\nRSeq: ");
+        if (tag & 16)
+            write_cstr(&w, number(h));
+        else
+            write_u64(&w, 1u + take(h) % 4);
+        write_lit(&w, "\r\n");
+    }
+    if (mask & 32)
+        write_lit(&w, "Refer-Sub: false\r\n");
+    if (tag & 32)
+        write_lit(&w, "Record-Route: <sip:192.0.2.1;lr>\r\n");
+    const char *sdp = mask & 64 ? sdp_of(take(h)) : "";
+    write_body(&w, *sdp ? SPAN("application/sdp") : SPAN(""), span_of(sdp));
+    size_t len = w.len;
+    if (mask & 128)
+        mutate(h, h->scratch, &len, sizeof h->scratch);
+    deliver(h, h->kept[k].socket, &h->kept[k].to, h->scratch, len);
+}
+
+/* The far end's requests of the extensions, in a dialog or out of any. */
+static void step_rich_request(host *h)
+{
+    static const char *const methods[] = {"PRACK", "REFER", "NOTIFY", "SUBSCRIBE", "MESSAGE", "INVITE", "UPDATE", "INFO"};
+    static const char *const events[] = {"refer", "refer;id=1", "refer;id=4294967296", "message-summary", "message-summary;id=7", "reg", "", "x;id="};
+    static const char *const states[] = {"active", "pending;expires=60", "active;expires=1", "terminated;reason=deactivated", "terminated;reason=noresource",
+                                         "terminated;reason=timeout", "terminated;reason=giveup;retry-after=4294967295", "terminated;reason=rejected", "odd;expires=x"};
+    static const char *const targets[] = {"<sip:carol@203.0.113.50>", "sip:carol@192.0.2.1;method=INVITE", "<sip:c@192.0.2.1;method=BYE>", "<tel:+1234>",
+                                          "<sip:carol@192.0.2.1?Replaces=x%3Bto-tag%3Da%3Bfrom-tag%3Db>", "<sip:carol@192.0.2.1?Replaces=x%0d%0aEvil%3A%20y&From=z>", "<>",
+                                          "<sip:carol@sip.example.com>, <sip:d@x>"};
+    static const char *const bodies[] = {"", "SIP/2.0 100 Trying\r\n", "SIP/2.0 200 OK", "SIP/2.0 486 Busy\r\n", "SIP/2.0 999 x", "Messages-Waiting: yes\r\nVoice-Message: 2/8 (0/2)\r\n"};
+    static const char *const types[] = {"message/sipfrag", "message/sipfrag;version=2.0", "application/simple-message-summary", "text/plain", "application/sdp", "application/dtmf"};
+    const char *method = methods[take(h) % 8], *body = "", *type = "";
+    uint8_t how = take(h), mask = take(h), what = take(h);
+    ids id, other;
+    roam_writer w;
+    dialog_ids(h, how & 1, how >> 6, &id);
+    other = id;
+    if (mask & 64)
+        read_ids(h, take(h), &other);
+    writer_init(&w, h->scratch, sizeof h->scratch - 1);
+    int len = snprintf(h->scratch, sizeof h->scratch,
+                       "%s %s SIP/2.0\r\nVia: SIP/2.0/UDP 203.0.113.50:5060;branch=z9hG4bKr%u;rport\r\nMax-Forwards: 70\r\nFrom: <sip:%s@203.0.113.50>;tag=%s\r\n"
+                       "To: <sip:alice@example.com>%s%s\r\nCall-ID: %s\r\nCSeq: %u %s\r\nContact: <sip:hand@203.0.113.%u:5060>\r\n",
+                       method, id.target, ++h->counter, how & 2 ? "carol" : "hand", *method == 'I' && mask & 64 ? "fresh" : id.own_tag,
+                       *id.agent_tag && !(mask & 64) ? ";tag=" : "", mask & 64 ? "" : id.agent_tag, mask & 64 ? "callr" : id.call_id, how & 4 ? 2000u + h->counter : what, method,
+                       how & 8 ? 51u : 50u);
+    CHECK(len > 0 && (size_t)len < sizeof h->scratch / 2);
+    w.len = (size_t)len;
+    write_extras(h, &w, mask, &other);
+    switch (*method) {
+    case 'P':
+        write_lit(&w, "RAck: ");
+        write_cstr(&w, *id.rseq && !(what & 1) ? id.rseq : number(h));
+        write_lit(&w, " ");
+        write_u64(&w, what & 2 ? 1 : id.cseq);
+        write_lit(&w, " INVITE\r\n");
+        break;
+    case 'R':
+        write_lit(&w, "Refer-To: ");
+        write_cstr(&w, targets[what % 8]);
+        write_lit(&w, "\r\nReferred-By: <sip:hand@203.0.113.50>\r\n");
+        write_cstr(&w, what & 64 ? "Refer-Sub: false\r\n" : "");
+        break;
+    case 'N':
+    case 'S':
+        write_lit(&w, "Event: ");
+        write_cstr(&w, events[what % 8]);
+        write_lit(&w, "\r\nSubscription-State: ");
+        write_cstr(&w, states[take(h) % 9]);
+        write_lit(&w, "\r\n");
+        break;
+    default:
+        break;
+    }
+    if (*method == 'U' || strcmp(method, "INVITE") == 0 || *method == 'P') {
+        body = sdp_of(take(h));
+        type = "application/sdp";
+    } else if (*method != 'R' && *method != 'S') {
+        body = bodies[take(h) % 6];
+        type = types[take(h) % 6];
+    }
+    write_body(&w, *body ? span_of(type) : SPAN(""), span_of(body));
+    size_t n = w.len;
+    if (how & 32)
+        mutate(h, h->scratch, &n, sizeof h->scratch);
+    roam_addr from = remote(h);
+    deliver(h, pick_socket(h, true), &from, h->scratch, n);
+}
+
+static void step_rich_command(host *h)
+{
+    static const char *const uris[] = {"sip:carol@203.0.113.50", "carol", "sip:carol@192.0.2.1?Replaces=x", "sip:a>\r\nEvil: b", "sip:carol@sip.example.com", "tel:+123"};
+    static const char *const events[] = {"message-summary", "reg", "dialog;id=7", "message-summary;id=7", "a\r\nb"};
+    static const char *const types[] = {"text/plain", "application/dtmf", "a/b\r\nEvil: c", NULL};
+    roam_call_id ids_[64], id, other;
+    roam_subscription_id subs[16];
+    size_t n = roam_call_list(h->ua, ids_, 64), nsubs = roam_subscription_list(h->ua, subs, 16);
+    uint8_t what = take(h), how = take(h);
+    id = n ? ids_[take(h) % (n < 64 ? n : 64)] : 1;
+    other = n ? ids_[how % (n < 64 ? n : 64)] : 1;
+    roam_message_id message;
+    roam_subscription_id sub;
+    roam_subscription_info info;
+    roam_subscription_config config = {.event = events[how % 5], .expires = how & 16 ? 60 : 0, .uri = how & 32 ? uris[(how >> 6) % 6] : NULL};
+    switch (what % 10) {
+    case 0:
+        roam_call_transfer(h->ua, id, uris[how % 6]);
+        break;
+    case 1:
+        roam_call_transfer_to_call(h->ua, id, other);
+        break;
+    case 2:
+    case 3:
+        roam_call_transfer_accept(h->ua, id, NULL, &other);
+        break;
+    case 4:
+        roam_call_transfer_reject(h->ua, id, how & 1 ? 480 : 0);
+        break;
+    case 5:
+        roam_call_send_info(h->ua, id, types[how % 4], SPAN("Signal=1"));
+        break;
+    case 6:
+        if (nsubs < 16)
+            roam_subscribe(h->ua, &config, &sub);
+        break;
+    case 7:
+        roam_unsubscribe(h->ua, nsubs ? subs[how % (nsubs < 16 ? nsubs : 16)] : 1);
+        break;
+    case 8:
+        roam_message_send(h->ua, 0, uris[how % 6], types[(how >> 3) % 4], SPAN("hello"), &message);
+        break;
+    default:
+        roam_call_progress(h->ua, id, 180 + how % 4, how & 16, NULL);
+    }
+    for (size_t i = 0; i < nsubs && i < 16; i++)
+        roam_subscription_get_info(h->ua, subs[i], &info);
 }
 
 static void step_bytes(host *h, bool sip)
@@ -379,7 +631,8 @@ static void step_network(host *h)
     for (size_t i = 0; i < 4; i++)
         if (mask & 1u << i) {
             roam_ip ip = ip_of(texts[(i + (mask >> 4)) % 4]);
-            h->addrs[h->naddrs] = (roam_net_addr){.ip = ip, .prefix = ip.family == 4 ? 24 : 64, .link = (uint32_t)i + 1, .metric = (uint32_t)(h->naddrs + 1) * 100};
+            h->addrs[h->naddrs] = (roam_net_addr){.ip = ip, .prefix = ip.family == 4 ? 24 : 64, .link = (uint32_t)i + 1, .metric = (uint32_t)(h->naddrs + 1) * 100,
+                                                    .network = mask & 32 ? (mask >> 5) + i : 0};
             h->naddrs++;
         }
     roam_net_route routes[4];
@@ -403,13 +656,15 @@ static void add_account(host *h, uint8_t kind)
     roam_account_id id;
     roam_account_config_default(&config);
     config.aor = "sip:alice@example.com";
-    config.password = kind & 1 ? "secret" : NULL;
+    config.password = kind & 1 ? PASSWORD : NULL;
     config.registrar = kind & 2 ? NULL : kind & 4 ? "sip:sip.example.com" : "sip:192.0.2.1";
     config.outbound_proxy = kind & 8 ? "sip:192.0.2.1;lr" : NULL;
     config.expires = kind & 16 ? 60 : 3600;
     config.contact_rewrite_method = kind & 32 ? ROAM_CONTACT_UNREGISTER_FIRST : ROAM_CONTACT_ONE_REGISTER;
     config.ip_change.use_update = kind & 64;
     config.ip_change.hangup_calls = (kind & 192) == 192;
+    config.reliable = (kind & 12) == 12 ? ROAM_100REL_REQUIRED : (kind & 24) == 24 ? ROAM_100REL_OFF : ROAM_100REL_SUPPORTED;
+    config.session_expires = kind & 16 ? 90 : 1800;
     config.allow_contact_rewrite = ROAM_CONTACT_REWRITE_ALWAYS;
     if (roam_account_add(h->ua, &config, &id) == 0)
         h->account = id;
@@ -495,7 +750,22 @@ static void step_time(host *h)
 static void step(host *h)
 {
     roam_ip ip;
-    switch (take(h) % 16) {
+    uint8_t what = take(h);
+    if (what >= 0xc0) {
+        switch (what % 4) {
+        case 0:
+            step_rich_answer(h);
+            break;
+        case 1:
+        case 2:
+            step_rich_request(h);
+            break;
+        default:
+            step_rich_command(h);
+        }
+        return;
+    }
+    switch (what % 16) {
     case 0:
     case 1:
     case 2:
@@ -556,6 +826,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     config.sip_port = flags & 1 ? 5060 : 0;
     config.route_answers = !(flags & 2);
     config.seed[0] = flags;
+    config.trace_inputs = flags & 4;
+    config.trace = flags & 12 ? on_trace : NULL;
+    config.trace_user = h;
+    if (flags & 16) {
+        config.choose_path = on_choice;
+        config.choose_path_user = h;
+    }
     h->ua = roam_ua_new(&config);
     CHECK(h->ua);
     roam_ua_advance(h->ua, h->now);

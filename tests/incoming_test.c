@@ -391,6 +391,11 @@ static void test_copies(void **state)
     assert_int_equal(hand_status(&h, invite, "INVITE"), 482);
     set_addrs(s, scene_cell);
     world_run(&s->world, ROAM_SECONDS(1));
+    h.from = "203.0.113.99:5060"; /* a stranger who has read Call-ID and tag: the answer is not to go there */
+    hand_request(&h, "INVITE", invite, "", HAND_SDP);
+    world_run(&s->world, ROAM_MS(200));
+    assert_non_null(last_from(s, CELL, "SIP/2.0 482"));
+    h.from = NULL;
     roam_time t0 = s->world.now;
     hand_request(&h, "INVITE", invite, "", HAND_SDP);
     world_run(&s->world, ROAM_MS(200));

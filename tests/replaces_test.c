@@ -150,6 +150,85 @@ static void test_replaces_transfer(void **state)
     scene_free(s);
 }
 
+/* Somebody who has read Call-ID and tags, and sends from an address where no request of this call comes from: nothing is taken over behind the user's back. It rings, in a call
+ * that is up and in one that rings there; a second try meanwhile hears 491. Rejected, nothing has happened; answered, the old call is replaced. */
+static void test_replaces_stranger(void **state)
+{
+    (void)state;
+    for (int early = 0; early < 2; early++) {
+        scene *s = hand_scene();
+        hand a, b;
+        roam_call_id id;
+        if (early) {
+            hand_begin(&a, s);
+            id = call_to(s->agent, s->account, "sip:hand@" HAND);
+            world_run(&s->world, ROAM_MS(200));
+            hand_learn(&a, hand_asked(&a, "INVITE"), true);
+            hand_answer(&a, hand_asked(&a, "INVITE"), 180, "", "");
+            world_run(&s->world, ROAM_MS(200));
+        } else {
+            id = hand_calls(&a, s, HAND_SDP, "");
+        }
+        for (int answered = 0; answered < 2; answered++) {
+            world_forget(s->agent);
+            hand_replacing(&b, s, &a, "203.0.113.99:5060", early ? NULL : "carol");
+            const roam_event *e = world_last(s->agent, ROAM_EVENT_CALL_INCOMING);
+            assert_non_null(e);
+            assert_int_equal(e->other_call, id);
+            roam_call_id other = e->call;
+            hand_replacing(&b, s, &a, "203.0.113.98:5060", early ? NULL : "carol");
+            assert_int_equal(world_count(s->agent, ROAM_EVENT_CALL_INCOMING), 1);
+            assert_non_null(last_from(s, WIFI, "SIP/2.0 491"));
+            world_run(&s->world, ROAM_SECONDS(3));
+            assert_int_equal(call_of(s->agent, other).state, ROAM_CALL_INCOMING);
+            assert_int_equal(call_of(s->agent, id).state, early ? ROAM_CALL_EARLY : ROAM_CALL_CONFIRMED);
+            assert_int_equal(world_count(s->agent, ROAM_EVENT_CALL_REPLACED), 0);
+            if (answered)
+                answer(s->agent, other);
+            else
+                assert_int_equal(roam_call_reject(s->agent->ua, other, 0), 0);
+            world_flush(s->agent);
+            world_run(&s->world, ROAM_MS(200));
+            assert_int_equal(world_count(s->agent, ROAM_EVENT_CALL_REPLACED), answered);
+            if (!answered)
+                assert_int_equal(call_of(s->agent, id).state, early ? ROAM_CALL_EARLY : ROAM_CALL_CONFIRMED);
+        }
+        scene_free(s);
+    }
+}
+
+/* In a call through a proxy its peer's own name does not help a stranger: From proves nothing. The same INVITE by the proxy is the peer that moved. */
+static void test_replaces_stranger_as_peer(void **state)
+{
+    (void)state;
+    scene *s = scene_new((scene_options){0});
+    roam_call_id id = call_to(s->agent, s->account, "sip:bob@example.com");
+    world_run(&s->world, ROAM_SECONDS(2));
+    roam_call_info info = call_of(s->agent, id);
+    assert_int_equal(info.state, ROAM_CALL_CONFIRMED);
+    char ours[64] = "", theirs[64] = "", text[2000];
+    for (size_t i = 0; i < s->nlog; i++) {
+        const char *line = strncmp(s->log[i].text, "ACK ", 4) == 0 ? s->log[i].text : NULL;
+        if (!line)
+            continue;
+        hand_copy(strstr(line, "\r\nFrom: "), ";tag=", "\r;", ours, sizeof ours);
+        hand_copy(strstr(line, "\r\nTo: "), ";tag=", "\r;", theirs, sizeof theirs);
+    }
+    assert_true(*ours && *theirs);
+    snprintf(text, sizeof text,
+             "INVITE sip:alice@" WIFI " SIP/2.0\r\nVia: SIP/2.0/UDP 203.0.113.99:5060;branch=z9hG4bKs;rport\r\nMax-Forwards: 70\r\nFrom: <sip:bob@example.com>;tag=s\r\n"
+             "To: <sip:alice@example.com>\r\nCall-ID: stranger\r\nCSeq: 1 INVITE\r\nContact: <sip:s@203.0.113.99:5060>\r\nReplaces: %s;to-tag=%s;from-tag=%s\r\n"
+             "Content-Type: application/sdp\r\nContent-Length: %zu\r\n\r\n%s",
+             info.call_id, ours, theirs, strlen(HAND_SDP), HAND_SDP);
+    roam_addr from = sim_addr("203.0.113.99:5060");
+    world_inject(&s->world, &from, &info.local, span_of(text));
+    world_run(&s->world, ROAM_SECONDS(1));
+    assert_int_equal(world_count(s->agent, ROAM_EVENT_CALL_INCOMING), 1);
+    assert_string_equal(call_of(s->agent, id).call_id, info.call_id);
+    assert_two_way(s, s->agent, id);
+    scene_free(s);
+}
+
 /* Picked up elsewhere: we called, it rings there, and somebody else takes our call. The INVITE that rang is cancelled. */
 static void test_replaces_pickup(void **state)
 {
@@ -221,6 +300,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_replaces_refused),
         cmocka_unit_test(test_replaces_moved_peer),
         cmocka_unit_test(test_replaces_transfer),
+        cmocka_unit_test(test_replaces_stranger),
+        cmocka_unit_test(test_replaces_stranger_as_peer),
         cmocka_unit_test(test_replaces_pickup),
         cmocka_unit_test(test_world_peer_moves),
     };

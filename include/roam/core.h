@@ -86,7 +86,7 @@ ROAM_API roam_time roam_ua_deadline(const roam_ua *ua);
 
 typedef enum roam_event_type {
     ROAM_EVENT_REGISTRATION,       /**< account: registration state changed */
-    ROAM_EVENT_CALL_INCOMING,      /**< a new incoming call rings */
+    ROAM_EVENT_CALL_INCOMING,      /**< a new incoming call rings. `other_call`: to answer it ends that call (RFC 3891, asked for by a stranger); 0: none */
     ROAM_EVENT_CALL_STATE,         /**< call: state, status, reason */
     ROAM_EVENT_CALL_HOLD,          /**< call: hold changed */
     ROAM_EVENT_CALL_LINK,          /**< call: link changed (ok, moving, reconnecting) */

@@ -66,6 +66,11 @@ roam_account *account_for_request(const roam_ua *ua, const roam_message *request
     return best;
 }
 
+bool account_serves(const roam_account *account, const roam_addr *source)
+{
+    return account->reg.server.ip.family && roam_ip_equal(&account->reg.server.ip, &source->ip);
+}
+
 int account_complete_uri(const roam_account *account, roam_span given, roam_writer *w)
 {
     roam_uri own, parsed;

@@ -82,6 +82,8 @@ roam_account *account_find(const roam_ua *ua, roam_account_id id);
 roam_account *account_first(const roam_ua *ua);
 /* Whose request is this? By Request-URI, then by To. NULL: nobody's. */
 roam_account *account_for_request(const roam_ua *ua, const roam_message *request);
+/* Is this the account's own registrar or proxy, by its address? Everybody's requests come from it. */
+bool account_serves(const roam_account *account, const roam_addr *source);
 /* The Contact of a request or response that leaves on this flow: <sip:user@host:port>, the mapped address where it is known and wanted. */
 void write_contact(roam_account *account, roam_writer *w, const roam_flow *flow);
 /* The URI that a user means: "bob" and "bob@host" take what is missing from the account. ROAM_EINVAL: it is none, or does not fit. */

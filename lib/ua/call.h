@@ -183,7 +183,7 @@ struct roam_call {
     roam_progress progress[CALL_PROGRESS_MAX];
     size_t nprogress;
     roam_progress said;      /* the last 18x that was sent; status 0: none */
-    roam_call_id takes_over; /* incoming: answered by itself, in the place of this call (RFC 3891); 0: none */
+    roam_call_id takes_over; /* incoming: its answer takes the place of this call (RFC 3891); 0: none */
     uint64_t past_dialogs[CALL_PAST_DIALOGS]; /* that the peer has replaced by the present one */
     size_t npast_dialogs;
 
@@ -308,6 +308,12 @@ void call_invited(roam_ua *ua, roam_server_txn *txn, const roam_message *invite)
 bool call_merges(roam_ua *ua, roam_server_txn *old, roam_flow *flow);
 /* A new incoming call with the dialog and the offer of this INVITE. NULL: refused, and answered so. */
 roam_call *call_new_incoming(roam_ua *ua, roam_account *account, roam_server_txn *txn, const roam_message *invite);
+/* Tells the application and the caller that it rings. */
+void call_ring(roam_call *call);
+/* As many ring as may (limits.h), all together or from this source. */
+bool call_too_many(const roam_ua *ua, const roam_account *account, const roam_addr *source);
+/* Do requests of this call's peer come from there? From the account's own server, from where ours go, from where its INVITE came. */
+bool call_usual_way(const roam_call *call, const roam_addr *source);
 void call_run_ringing(roam_call *call); /* what is to be said before the answer, and what a move makes necessary */
 
 /* ---- call_in.c ---- */

@@ -12,13 +12,7 @@ static void say_what_waits(roam_call *call);
 
 /* ---- how many may ring ---- */
 
-/* The account's own proxy or registrar: everybody's calls come from it. */
-static bool from_our_server(const roam_account *account, const roam_addr *source)
-{
-    return account->reg.server.ip.family && roam_ip_equal(&account->reg.server.ip, &source->ip);
-}
-
-static bool too_many(const roam_ua *ua, const roam_account *account, const roam_addr *source)
+bool call_too_many(const roam_ua *ua, const roam_account *account, const roam_addr *source)
 {
     size_t n = 0, share = 0;
     list_each(call, &ua->calls, roam_call, node)
@@ -26,7 +20,13 @@ static bool too_many(const roam_ua *ua, const roam_account *account, const roam_
             n++;
             share += roam_ip_equal(&call->ring_source, &source->ip);
         }
-    return n >= ROAM_MAX_INCOMING_CALLS || (share >= ROAM_MAX_INCOMING_SHARE && !from_our_server(account, source));
+    return n >= ROAM_MAX_INCOMING_CALLS || (share >= ROAM_MAX_INCOMING_SHARE && !account_serves(account, source));
+}
+
+bool call_usual_way(const roam_call *call, const roam_addr *source)
+{
+    return account_serves(call->account, source) || (call->hop.ip.family && roam_ip_equal(&call->hop.ip, &source->ip)) ||
+           (call->ring_source.family && roam_ip_equal(&call->ring_source, &source->ip));
 }
 
 /* ---- a new call ---- */
@@ -120,7 +120,7 @@ bool call_merges(roam_ua *ua, roam_server_txn *old, roam_flow *flow)
 {
     list_each(call, &ua->calls, roam_call, node)
         if (call->state == ROAM_CALL_INCOMING && call->uas == old)
-            return call->uas_path != flow->path->id && (!call->flow || call->flow->path == flow->path);
+            return call->uas_path != flow->path->id && call_usual_way(call, &flow->remote) && (!call->flow || call->flow->path == flow->path);
     return false;
 }
 
@@ -130,6 +130,10 @@ static void take_copy(roam_call *call, roam_server_txn *txn, const roam_message 
     roam_ua *ua = call->ua;
     roam_dialog d;
     roam_cseq cseq;
+    if (!call_usual_way(call, server_txn_source(txn))) { /* the answer would go to whoever has read Call-ID and tag */
+        uas_respond(ua, txn, 482, "");
+        return;
+    }
     if (cseq_parse(message_value(m, HEADER_CSEQ), &cseq) != 0 || cseq.number < call->dialog.remote_cseq) {
         uas_respond(ua, txn, 500, ""); /* RFC 3261 12.2.2 */
         return;
@@ -202,15 +206,21 @@ void call_invited(roam_ua *ua, roam_server_txn *txn, const roam_message *m)
         replaces_invited(ua, account, txn, m);
         return;
     }
-    if (too_many(ua, account, server_txn_source(txn))) {
+    if (call_too_many(ua, account, server_txn_source(txn))) {
         uas_respond(ua, txn, 486, "");
         return;
     }
     roam_call *call = call_new_incoming(ua, account, txn, m);
     if (!call)
         return;
-    roam_event event = {.type = ROAM_EVENT_CALL_INCOMING, .account = account->id, .call = call->id, .call_state = call->state};
-    ua_event(ua, &event, "incoming call");
+    call_ring(call);
+}
+
+void call_ring(roam_call *call)
+{
+    roam_event event = {
+        .type = ROAM_EVENT_CALL_INCOMING, .account = call->account->id, .call = call->id, .call_state = call->state, .other_call = call->takes_over};
+    ua_event(call->ua, &event, call->takes_over ? "incoming call, in the place of another" : "incoming call");
     say(call, 180, false);
     say_what_waits(call); /* the caller hears it even where no way to its Contact is known yet */
     call_look(call);

@@ -129,6 +129,13 @@ static const roam_net_addr *choose_source(const roam_ua *ua, const roam_ip *dest
     return best;
 }
 
+/* The link that has the address. An answer may be older than the picture, or name the link by which packets leave: a path there would be gone as soon as it is looked at. */
+static uint32_t link_of(const roam_ua *ua, const roam_ip *source, uint32_t told)
+{
+    const roam_net_addr *a = told && !net_addr(ua, source, told) ? net_addr(ua, source, 0) : NULL;
+    return a ? a->link : told;
+}
+
 bool net_route(const roam_ua *ua, const roam_net_dest *dest, uint32_t link, roam_ip *source, uint32_t *source_link)
 {
     if (!dest)
@@ -139,7 +146,7 @@ bool net_route(const roam_ua *ua, const roam_net_dest *dest, uint32_t link, roam
             return false; /* the second: an answer older than the picture, about to be replaced */
         if (!bound || roam_ip_equal(&ua->config.bind, &dest->source)) {
             *source = dest->source;
-            *source_link = dest->link;
+            *source_link = link_of(ua, &dest->source, dest->link);
             return true;
         }
     }

@@ -209,14 +209,35 @@ static void go_on(roam_call *call, roam_server_txn *txn, const roam_message *m)
 
 /* ---- another party ---- */
 
-static void begin_instead(roam_call *old, roam_server_txn *txn, const roam_message *m)
+static bool being_replaced(const roam_call *old)
 {
-    roam_call *call = call_new_incoming(old->ua, old->account, txn, m);
+    list_each(call, &old->ua->calls, roam_call, node)
+        if (call->takes_over == old->id && call->state == ROAM_CALL_INCOMING)
+            return true;
+    return false;
+}
+
+/* `trusted`: answered without asking, as the user is in that call already (RFC 3891 3). Else it rings like any other call, and its answer replaces the old one. */
+static void begin_instead(roam_call *old, roam_server_txn *txn, const roam_message *m, bool trusted)
+{
+    roam_ua *ua = old->ua;
+    if (being_replaced(old)) {
+        uas_respond(ua, txn, 491, "");
+        return;
+    }
+    if (!trusted && call_too_many(ua, old->account, server_txn_source(txn))) {
+        uas_respond(ua, txn, 486, "");
+        return;
+    }
+    roam_call *call = call_new_incoming(ua, old->account, txn, m);
     if (!call)
         return;
     call->takes_over = old->id;
-    call->answer_wanted = true; /* RFC 3891 3: accepted without asking, as the user is in that call already */
-    call_look(call);
+    call->answer_wanted = trusted;
+    if (trusted)
+        call_look(call);
+    else
+        call_ring(call);
 }
 
 void replaces_answered(roam_call *call)
@@ -265,8 +286,11 @@ void replaces_invited(roam_ua *ua, roam_account *account, roam_server_txn *txn, 
         uas_respond(ua, txn, status, "");
         return;
     }
-    if (call->state != ROAM_CALL_EARLY && same_party(call, m))
+    /* RFC 3891 8: Call-ID and tags are no secret to who can read the network. A way by which the dialog's own requests come is asked for as well; in a dialog without proxies
+     * the peer itself may be elsewhere, and a re-INVITE of the stranger would do no less. From proves nothing. */
+    bool trusted = call_usual_way(call, server_txn_source(txn));
+    if (call->state != ROAM_CALL_EARLY && same_party(call, m) && (trusted || !call->dialog.nroutes))
         go_on(call, txn, m);
     else
-        begin_instead(call, txn, m);
+        begin_instead(call, txn, m, trusted);
 }
