@@ -85,7 +85,7 @@ static void help(void)
            "  roam agent --account sip:bob@10.0.0.1 --auto-answer=2000 --no-register\n"
            "  (echo call echo; sleep 10; echo quit) | roam agent --account sip:alice@127.0.0.1 --source hello.wav --trace t.jsonl\n\nCommands:\n");
     for (const cli_command *c = commands; c->name; c++)
-        printf("  %-11s %-24s %s\n", c->name, c->arguments, c->help);
+        printf("  %-16s %-22s %s\n", c->name, c->arguments, c->help);
     printf("\nCALL and ACCOUNT are the numbers in the events; without a number the newest fitting call is meant.\n"
            "SIGINT or SIGTERM ends the calls and unregisters; a second one leaves at once (exit status 1).\n");
 }

@@ -72,7 +72,7 @@ static void help(void)
            "  roam phone --account sip:alice@example.com --password-file secret --source hello.wav --sink call-%%i.wav\n\nCommands:\n"
            "  calls                        the calls and the registrations\n");
     for (const cli_command *c = commands; c->name; c++)
-        printf("  %-11s %-16s %s\n", c->name, c->arguments, c->help);
+        printf("  %-16s %-20s %s\n", c->name, c->arguments, c->help);
 }
 
 /* ---- what is shown ---- */
@@ -224,8 +224,8 @@ static void carry_out(phone *p, char *line)
     snprintf(command, sizeof command, "%.*s", (int)(len < 63 ? len : 63), line + start);
     if (strcmp(command, "help") == 0) {
         for (const cli_command *c = commands; c->name; c++)
-            say(p, "  %-11s %-16s %s", c->name, c->arguments, c->help);
-        say(p, "  %-11s %-16s %s", "calls", "", "the calls and the registrations");
+            say(p, "  %-16s %-20s %s", c->name, c->arguments, c->help);
+        say(p, "  %-16s %-20s %s", "calls", "", "the calls and the registrations");
         return;
     }
     if (strcmp(command, "calls") == 0 || strcmp(command, "status") == 0) {

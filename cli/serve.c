@@ -114,7 +114,7 @@ static void help(void)
            "  roam serve --listen 10.9.0.10:5060 --domain example.com --user alice:alice.password --user bob:bob.password\n"
            "  roam serve --listen 10.9.0.10 --password-file secret --one-time-nonces --nat-help --json\n\n"
            "Without users anybody may register and call. What happens is told on stdout. Commands on stdin: \"bindings NAME\" (the location\n"
-           "table as JSON), \"contacts NAME\" (its URIs only), \"quit\".\n");
+           "table as JSON), \"contacts NAME\" (its URIs only), \"messages NAME NEW [OLD]\" (in the mailbox, for those subscribed to message-summary), \"quit\".\n");
 }
 
 /* ---- options ---- */

@@ -85,10 +85,17 @@ typedef enum roam_registration_state {
 } roam_registration_state;
 ROAM_API const char *roam_registration_state_text(roam_registration_state state);
 
+/**
+ * Adds an account, and registers it where the configuration says so. `id` may be NULL. ROAM_EINVAL: a text that is no URI, or would break a header; ROAM_EUNSUPPORTED: a sips URI (no TLS yet: never in the clear
+ * instead); ROAM_ELIMIT: too many accounts; ROAM_ENOMEM. After an
+ * error nothing was added.
+ */
 ROAM_API int roam_account_add(roam_ua *ua, const roam_account_config *config, roam_account_id *id);
-/** Unregisters where that is possible, ends the account's calls, then removes it. */
+/** Ends the account's calls and subscriptions, unregisters where that is possible, then removes it. The id is unknown at once. ROAM_ENOTFOUND: there is none. */
 ROAM_API int roam_account_remove(roam_ua *ua, roam_account_id id);
+/** Registers now (RFC 3261 10.2), also after a failure for good, or a removal of the registration; a back-off begins anew. Without a path it waits for one. ROAM_ENOTFOUND; ROAM_ESTATE: the account has no registrar. */
 ROAM_API int roam_account_register(roam_ua *ua, roam_account_id id);
+/** Takes the registration back (RFC 3261 10.2.2), also one whose answer is still out. Without a path the state is told at once, and the lease runs out at the registrar. Errors as before. */
 ROAM_API int roam_account_unregister(roam_ua *ua, roam_account_id id);
 
 typedef struct roam_account_info {
@@ -101,6 +108,7 @@ typedef struct roam_account_info {
     roam_addr local;          /**< of the path in use; family 0: offline */
     uint32_t epoch;           /**< of the paths this account was last brought in line with */
 } roam_account_info;
+/** Fills in `info`, which is a copy. ROAM_ENOTFOUND: there is no such account. */
 ROAM_API int roam_account_get_info(const roam_ua *ua, roam_account_id id, roam_account_info *info);
 /** The ids of the accounts, at most `max` of them; returns how many there are. */
 ROAM_API size_t roam_account_list(const roam_ua *ua, roam_account_id *ids, size_t max);

@@ -49,8 +49,12 @@ typedef enum roam_transfer_state {
 } roam_transfer_state;
 ROAM_API const char *roam_transfer_state_text(roam_transfer_state state);
 
-/** `account` 0: the first one. `uri`: "sip:bob@example.com"; "bob" takes the account's host. `options` may be NULL; after an error its source and sink
- * are still the caller's. */
+/*
+ * Commands about a call return ROAM_ENOTFOUND where there is none with this id (any more), ROAM_ESTATE where its state does not allow it, ROAM_EINVAL for an argument that cannot be. Texts are copied.
+ */
+
+/** Calls (RFC 3261 13). `account` 0: the first one. `uri`: "sip:bob@example.com"; "bob" takes the account's host. `options` may be NULL; after an error its source and sink
+ * are still the caller's. Without a path it waits for one, `offline_max_ms` at most. `id` may be NULL. */
 ROAM_API int roam_call_make(roam_ua *ua, roam_account_id account, const char *uri, const roam_call_options *options, roam_call_id *id);
 /** Answers an incoming call with 200. `options` may be NULL. */
 ROAM_API int roam_call_answer(roam_ua *ua, roam_call_id id, const roam_call_options *options);
@@ -63,10 +67,13 @@ ROAM_API int roam_call_answer(roam_ua *ua, roam_call_id id, const roam_call_opti
 ROAM_API int roam_call_progress(roam_ua *ua, roam_call_id id, unsigned status, bool early_media, const roam_call_options *options);
 /** Refuses an incoming call: 300..699; 0 means 486. */
 ROAM_API int roam_call_reject(roam_ua *ua, roam_call_id id, unsigned status);
-/** Ends a call in any state: CANCEL, BYE or 486 as the state asks. */
+/**
+ * Ends a call in any state: CANCEL, BYE or 486 as the state asks. Without a path it is said as soon as there is one. The call is over for the application with ROAM_CALL_ENDED, not before.
+ */
 ROAM_API int roam_call_hangup(roam_ua *ua, roam_call_id id);
-/** While another offer is under way the wish is kept and sent when it is over. */
+/** Hold by an offer with sendonly or inactive (RFC 3264 8.4). While another offer is under way the wish is kept and sent when it is over. Told by ROAM_EVENT_CALL_HOLD. */
 ROAM_API int roam_call_hold(roam_ua *ua, roam_call_id id);
+/** Takes our hold back; that of the peer stays. */
 ROAM_API int roam_call_resume(roam_ua *ua, roam_call_id id);
 /** Sends digits "0-9*#A-D" by RFC 4733, 160 ms each. */
 ROAM_API int roam_call_dtmf(roam_ua *ua, roam_call_id id, const char *digits);
@@ -76,7 +83,7 @@ ROAM_API int roam_call_dtmf(roam_ua *ua, roam_call_id id, const char *digits);
  * A peer that accepts without reporting (RFC 4488) leaves it at ROAM_TRANSFER_ACCEPTED.
  */
 ROAM_API int roam_call_transfer(roam_ua *ua, roam_call_id id, const char *target);
-/** Attended: the peer of `id` is asked to take the place of us in the confirmed call `other` (REFER with Replaces, RFC 3891). */
+/** Attended: the peer of `id` is asked to take the place of us in the confirmed call `other` (REFER with Replaces, RFC 3891). Progress and errors as before. */
 ROAM_API int roam_call_transfer_to_call(roam_ua *ua, roam_call_id id, roam_call_id other);
 /**
  * Answers ROAM_EVENT_CALL_TRANSFER_REQUESTED: calls the target, and tells the peer how it goes. `options` for the new call; `new_call` may be NULL. Not accepted within 60 s: refused with 603.
@@ -112,7 +119,9 @@ typedef struct roam_call_info {
     uint32_t epoch;          /**< of the paths this call was last brought in line with */
     roam_media_stats media;
 } roam_call_info;
+/** Fills in `info`, which is a copy. */
 ROAM_API int roam_call_get_info(const roam_ua *ua, roam_call_id id, roam_call_info *info);
+/** The ids of the calls, at most `max` of them; returns how many there are. */
 ROAM_API size_t roam_call_list(const roam_ua *ua, roam_call_id *ids, size_t max);
 
 #ifdef __cplusplus

@@ -24,7 +24,7 @@ typedef enum roam_subscription_state {
 } roam_subscription_state;
 ROAM_API const char *roam_subscription_state_text(roam_subscription_state state);
 
-/** All texts are copied; NULL means the default. */
+/** Start from zeros. All texts are copied; NULL means the default. */
 typedef struct roam_subscription_config {
     roam_account_id account; /**< 0: the first one */
     const char *uri;         /**< whose state; NULL: the account's own AOR */
@@ -37,10 +37,10 @@ typedef struct roam_subscription_config {
  * The state comes as ROAM_EVENT_NOTIFY. It is renewed until roam_unsubscribe(), or until the notifier ends it for good: a refusal, or NOTIFY "terminated" with rejected, noresource or
  * invariant (RFC 6665 4.1.3). Every other end (a lease that ran out while away, a notifier that restarted, an answer that did not come) leads to WAITING and to a new
  * subscription. When the path changes, the notifier is told the new Contact at once; that is part of the change: ROAM_EVENT_IP_CHANGE_PROGRESS with `subscription`.
- * ROAM_ELIMIT: 32768 are there already.
+ * `id` may be NULL. ROAM_ENOTFOUND: no such account; ROAM_EINVAL: a text that cannot be; ROAM_ELIMIT: 32768 are there already; ROAM_ESTATE: shutting down.
  */
 ROAM_API int roam_subscribe(roam_ua *ua, const roam_subscription_config *config, roam_subscription_id *id);
-/** SUBSCRIBE with Expires 0; the last NOTIFY, or 32 s, ends it. Without a path it ends at once and the lease runs out. */
+/** SUBSCRIBE with Expires 0; the last NOTIFY, or 32 s, ends it. Without a path it ends at once and the lease runs out. ROAM_ENOTFOUND; ROAM_ESTATE: under way already. */
 ROAM_API int roam_unsubscribe(roam_ua *ua, roam_subscription_id id);
 
 typedef struct roam_subscription_info {
@@ -53,7 +53,9 @@ typedef struct roam_subscription_info {
     char event[64];
     char uri[256];
 } roam_subscription_info;
+/** Fills in `info`, which is a copy. ROAM_ENOTFOUND. */
 ROAM_API int roam_subscription_get_info(const roam_ua *ua, roam_subscription_id id, roam_subscription_info *info);
+/** The ids, at most `max` of them; returns how many there are. */
 ROAM_API size_t roam_subscription_list(const roam_ua *ua, roam_subscription_id *ids, size_t max);
 
 /** A message-summary body (RFC 3842) read. False: it is none. Counts are 0 where the body has none. */
@@ -68,6 +70,7 @@ ROAM_API bool roam_mwi_parse(roam_span body, roam_mwi *out);
  * 32 s. A request that was on its way when its path went is repeated on the next one, with the same Call-ID and the next CSeq, for 64 s in all. The answer comes as
  * ROAM_EVENT_MESSAGE_SENT; a failure is not repeated, the other end may have shown the message.
  * `account` 0: the first one. `content_type` NULL: "text/plain;charset=UTF-8". `id` may be NULL.
+ * ROAM_ENOTFOUND: no such account; ROAM_EINVAL: no URI, or a content type that would break its header; ROAM_ESTATE: shutting down.
  */
 ROAM_API int roam_message_send(roam_ua *ua, roam_account_id account, const char *uri, const char *content_type, roam_span body, roam_message_id *id);
 
