@@ -285,8 +285,10 @@ static void test_register_again_in_a_call(void **state)
     }
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_own_account_only),
         cmocka_unit_test(test_call_without_registration),
