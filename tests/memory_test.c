@@ -92,6 +92,111 @@ static void be_called(scene *s)
     world_run(&s->world, ROAM_SECONDS(2));
 }
 
+/* ---- with another agent, which has plenty ---- */
+
+static sim_node *begin_with_carol(scene *s, const roam_account_config *alice, roam_call_id *id, roam_call_id *hers)
+{
+    static const char *const home[] = {"10.9.0.3", NULL};
+    roam_account_config config = scene_account("sip:carol@example.com", "third");
+    roam_account_id account;
+    sim_node *carol = world_agent(&s->world, "carol", NULL);
+    world_set_addrs(carol, home);
+    assert_int_equal(roam_account_add(carol->ua, &config, &account), 0);
+    world_flush(carol);
+    if (roam_account_add(s->agent->ua, alice, &s->account) != 0)
+        s->account = 0;
+    world_flush(s->agent);
+    world_run(&s->world, ROAM_SECONDS(1));
+    *id = *hers = 0;
+    roam_call_options options = {.source = roam_tone_source(440)};
+    if (roam_call_make(s->agent->ua, 0, "carol", &options, id) != 0)
+        options.source->close(options.source);
+    world_flush(s->agent);
+    world_run(&s->world, ROAM_MS(500));
+    const roam_event *e = world_last(carol, ROAM_EVENT_CALL_INCOMING);
+    if (e)
+        *hers = e->call;
+    roam_call_options hers_too = {.source = roam_tone_source(600)};
+    if (roam_call_answer(carol->ua, *hers, &hers_too) != 0)
+        hers_too.source->close(hers_too.source);
+    world_flush(carol);
+    world_run(&s->world, ROAM_MS(500));
+    return carol;
+}
+
+/* Transfers: carol asks her to call bob, and she does; she moves while carol is to hear of it; then she asks carol to call bob, and to take her place in a call with him; INFO besides. */
+static void transfer(scene *s)
+{
+    roam_account_config config = scene_account("sip:alice@example.com", "secret");
+    roam_call_id id, hers, other = 0;
+    sim_node *carol = begin_with_carol(s, &config, &id, &hers);
+    roam_call_transfer(carol->ua, hers, "bob");
+    world_flush(carol);
+    world_run(&s->world, ROAM_MS(300));
+    roam_call_options options = {.source = roam_tone_source(440)};
+    if (roam_call_transfer_accept(s->agent->ua, id, &options, &other) != 0)
+        options.source->close(options.source);
+    world_flush(s->agent);
+    world_run(&s->world, ROAM_MS(150));
+    set_addrs(s, scene_cell);
+    world_run(&s->world, ROAM_SECONDS(2));
+    roam_call_send_info(s->agent->ua, id, "text/plain", SPAN("a"));
+    world_flush(s->agent);
+    world_run(&s->world, ROAM_SECONDS(1));
+    if (roam_call_transfer_to_call(s->agent->ua, id, other) != 0)
+        roam_call_transfer(s->agent->ua, id, "bob");
+    world_flush(s->agent);
+    world_run(&s->world, ROAM_MS(300));
+    const roam_event *e = world_last(carol, ROAM_EVENT_CALL_TRANSFER_REQUESTED);
+    if (e)
+        roam_call_transfer_accept(carol->ua, e->call, NULL, NULL);
+    world_flush(carol);
+    world_run(&s->world, ROAM_SECONDS(2));
+}
+
+/* Both ends move at the same time, twice: neither finds the other but by INVITE with Replaces through the proxy; once it is ours that is taken, once theirs. */
+static void both_move(scene *s)
+{
+    static const char *const away[] = {"10.8.0.4", NULL}, *const home[] = {"10.9.0.3", NULL};
+    roam_account_config config = scene_account("sip:alice@example.com", "secret");
+    roam_call_id id, hers;
+    sim_node *carol = begin_with_carol(s, &config, &id, &hers);
+    for (int round = 0; round < 2; round++) {
+        set_addrs(s, round ? scene_wifi : scene_cell);
+        world_set_addrs(carol, round ? home : away);
+        world_run(&s->world, ROAM_SECONDS(6));
+    }
+}
+
+static bool lost; /* nothing passes from or to the first network */
+
+static bool black_hole(scene *s, const sim_packet *p)
+{
+    (void)s;
+    roam_ip wifi = sim_ip(WIFI);
+    return !lost || (!roam_ip_equal(&p->from.ip, &wifi) && !roam_ip_equal(&p->to.ip, &wifi));
+}
+
+/* Session timers at their shortest, keepalives; then the path falls silent, is given up for another one after its probes, and is asked again. */
+static void session_and_silence(scene *s)
+{
+    static const char *const two[] = {WIFI, CELL, NULL};
+    roam_account_config config = scene_account("sip:alice@example.com", "secret");
+    config.session_expires = 90;
+    config.keepalive = 10;
+    roam_call_id id, hers;
+    s->more = black_hole;
+    lost = false;
+    begin_with_carol(s, &config, &id, &hers);
+    world_run(&s->world, ROAM_SECONDS(50));
+    set_addrs(s, two);
+    world_run(&s->world, ROAM_SECONDS(1));
+    lost = true;
+    world_run(&s->world, ROAM_SECONDS(8));
+    lost = false;
+    world_run(&s->world, ROAM_SECONDS(50));
+}
+
 static void hang_up_all(scene *s)
 {
     roam_call_id ids[8];
@@ -150,12 +255,12 @@ static size_t run_with(size_t from, size_t n, void (*story)(scene *s))
     return used;
 }
 
-static void sweep(size_t n, void (*story)(scene *s))
+static void sweep_in(size_t steps, size_t n, void (*story)(scene *s))
 {
     size_t used = run_with(SIZE_MAX / 2, 0, story);
     assert_true(used > 50);
     const char *only = getenv("NTH"); /* one run again, to look at */
-    size_t step = used > 500 ? used / 500 + 1 : 1;
+    size_t step = used > steps ? used / steps + 1 : 1;
     for (size_t from = only ? strtoul(only, NULL, 10) : 0; from < used; from += step) {
         if (getenv("SHOW_NTH"))
             printf("# %zu of %zu\n", from, used);
@@ -163,6 +268,11 @@ static void sweep(size_t n, void (*story)(scene *s))
         if (only)
             break;
     }
+}
+
+static void sweep(size_t n, void (*story)(scene *s))
+{
+    sweep_in(500, n, story);
 }
 
 /* The Nth allocation is refused, and only that, for every N (every kth where there are more than 500). */
@@ -199,6 +309,30 @@ static void test_callee_ten_refused(void **state)
     sweep(10, be_called);
 }
 
+/* One, and twenty in a row, while calls are transferred. */
+static void test_transfer_refused(void **state)
+{
+    (void)state;
+    sweep_in(120, 1, transfer);
+    sweep_in(60, 20, transfer);
+}
+
+/* ... while both ends move. */
+static void test_both_move_refused(void **state)
+{
+    (void)state;
+    sweep_in(100, 1, both_move);
+    sweep_in(50, 20, both_move);
+}
+
+/* ... while sessions are refreshed, and a path dies without a word. */
+static void test_silence_refused(void **state)
+{
+    (void)state;
+    sweep_in(60, 1, session_and_silence);
+    sweep_in(30, 20, session_and_silence);
+}
+
 /* roam_ua_new with the Nth allocation refused: NULL, and nothing leaked; an agent with all of them. */
 static void test_new(void **state)
 {
@@ -228,6 +362,7 @@ int main(int argc, char **argv)
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_new), cmocka_unit_test(test_one_refused), cmocka_unit_test(test_ten_refused), cmocka_unit_test(test_all_refused),
-                                       cmocka_unit_test(test_callee_one_refused), cmocka_unit_test(test_callee_ten_refused)};
+                                       cmocka_unit_test(test_callee_one_refused), cmocka_unit_test(test_callee_ten_refused),
+                                       cmocka_unit_test(test_transfer_refused), cmocka_unit_test(test_both_move_refused), cmocka_unit_test(test_silence_refused)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
