@@ -465,10 +465,8 @@ bool call_keep_path(roam_call *call)
         return false;
     }
     env_cancel(&ua->env, &call->offline_timer);
-    if (call->move.state == MOVE_OFFLINE) {
-        move_path(&call->move, &source);
-        call_set_link(call, ROAM_LINK_MOVING, "path found");
-    }
+    if (call->move.state == MOVE_OFFLINE)
+        call_move_path(call, path);
     if (!call->flow)
         call->flow = flow_get(&ua->sip, path, &call->hop);
     return call->flow != NULL;

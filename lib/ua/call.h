@@ -236,6 +236,7 @@ struct roam_call {
     bool move_in_place;      /* this move is to the same path, whose packets count again from its beginning */
     bool expect_in, expect_out; /* RTP should flow: what "recovered" waits for */
     uint32_t move_leg;       /* the leg in use when the move began */
+    uint32_t move_to;        /* the one it leads to, once it is up; 0: not yet */
     roam_timer move_timer;   /* bounds a move that does not come to an end */
     roam_timer leg_timer;    /* retiring legs */
     roam_leg_socket leg_sockets[CALL_MAX_LEGS][2]; /* RTP, RTCP */
@@ -337,6 +338,7 @@ void call_peer_has_answer(roam_call *call, const char *why);
 void call_run_refresh(roam_call *call);
 /* Begins a move, noting what flowed before it. `local` NULL: offline. */
 void call_move_begin(roam_call *call, const roam_addr *local, bool old_alive, const char *why);
+void call_move_path(roam_call *call, const roam_path *path); /* ... and there is a path (again) */
 void call_refresh_path_lost(roam_call *call); /* the request that is out went over a path that is no more */
 void call_refresh_stop(roam_call *call);
 void call_check_recovered(roam_call *call);

@@ -207,8 +207,8 @@ void call_media_progress(roam_call *call)
 {
     for (size_t i = 0; i < CALL_MAX_LEGS; i++) {
         const roam_call_leg *leg = &call->legs[i];
-        if (!leg->in_stream || leg->rtp_socket == call->move_leg)
-            continue;
+        if (!leg->in_stream || leg->rtp_socket == call->move_leg || leg->rtp_socket != call->move_to)
+            continue; /* the leg of an earlier change, whose packets still come, says nothing about this one */
         if (leg->sent)
             move_uplink(&call->move);
         if (leg->heard)
@@ -474,9 +474,11 @@ void call_media_run(roam_call *call)
     if (!call->stream && call->session.agreed.active && call->state == ROAM_CALL_CONFIRMED)
         call_media_apply(call); /* there was no memory for it when it was agreed */
     roam_call_leg *wanted = call_keep_leg(call);
+    call->move_to = wanted ? wanted->rtp_socket : 0;
     if (!wanted || !call->stream)
         return;
     attach(call, wanted);
+    call_media_progress(call);
     uint32_t sending = stream_sending_leg(call->stream);
     if (sending != wanted->rtp_socket && (!leg_usable(call_leg_by_rtp(call, sending)) || leg_left(call, call_leg_by_rtp(call, sending))))
         stream_send_from(call->stream, wanted->rtp_socket);

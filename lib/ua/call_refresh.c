@@ -66,6 +66,17 @@ void call_move_begin(roam_call *call, const roam_addr *local, bool old_alive, co
     call->gone_doubted = false;
 }
 
+/* The path may be the one there was before the silence. What the peer did meanwhile (BYE, hold) is not known, nor what became of what was out: it is asked,
+ * and only its answer says that the call is whole. */
+void call_move_path(roam_call *call, const roam_path *path)
+{
+    call->move_in_place = call->told.path == path->id;
+    if ((call->state == ROAM_CALL_CONFIRMED || call->state == ROAM_CALL_CONNECTING) && call->account->policy.reinvite_flags)
+        call->wish++;
+    move_path(&call->move, &path->local);
+    call_set_link(call, ROAM_LINK_MOVING, "path found");
+}
+
 /* ---- what is wanted, and what is ---- */
 
 enum {
