@@ -128,6 +128,14 @@ void stream_legs_anew(roam_stream *s)
         s->legs[i].heard = s->legs[i].sent = false;
 }
 
+roam_time stream_leg_last(const roam_stream *s, uint32_t rtp_socket)
+{
+    for (size_t i = 0; i < s->nlegs; i++)
+        if (s->legs[i].leg.rtp_socket == rtp_socket)
+            return s->legs[i].last;
+    return 0;
+}
+
 bool stream_leg_heard(const roam_stream *s, uint32_t rtp_socket)
 {
     for (size_t i = 0; i < s->nlegs; i++)
@@ -236,6 +244,17 @@ void stream_stats(const roam_stream *s, roam_media_stats *out)
     out->packets_late = s->late_before + (s->jitter ? s->jitter->late + s->jitter->discarded : 0);
     if (s->has_format)
         out->jitter_us = (uint32_t)((uint64_t)(s->reception.jitter >> 4) * 1000000u / s->format.codec->clock);
+}
+
+roam_time stream_peer_report(const roam_stream *s, uint16_t *sequence)
+{
+    *sequence = (uint16_t)s->rtcp.peer_has;
+    return s->stats.peer_reported;
+}
+
+uint16_t stream_next_sequence(const roam_stream *s)
+{
+    return s->sequence;
 }
 
 /* ---- shared ---- */

@@ -62,11 +62,13 @@ void stream_remove_leg(roam_stream *s, uint32_t rtp_socket);
 /* Sends from this leg from the next packet on; sends RTCP at once (handover.md, Media). */
 int stream_send_from(roam_stream *s, uint32_t rtp_socket);
 uint32_t stream_sending_leg(const roam_stream *s); /* 0: none */
-/* Sends each packet from this leg as well, until stream_send_from or 0. For the round trip in which nobody knows whether the peer has heard of the new
- * address: a strict peer takes the old source before and the new one after, at no moment neither, and drops the copy. */
+/* Sends each packet from this leg as well, and from it first, until stream_send_from or 0. For the round trip in which nobody knows whether the peer has heard of the new
+ * address: a strict peer takes the old source before and the new one after, at no moment neither, and drops the copy;
+ * one that believes the first source after the signalling shall see the new one. */
 void stream_double_on(roam_stream *s, uint32_t rtp_socket);
 /* Was a valid packet received on this leg since it was added? */
 bool stream_leg_heard(const roam_stream *s, uint32_t rtp_socket);
+roam_time stream_leg_last(const roam_stream *s, uint32_t rtp_socket); /* the last of them; 0: none */
 
 /* A change of paths begins: STREAM_SENT and STREAM_RECEIVED are told anew for each leg, as if it had just been added. */
 void stream_legs_anew(roam_stream *s);
@@ -100,5 +102,8 @@ int stream_dtmf(roam_stream *s, roam_span digits, uint32_t duration_ms); /* queu
 void stream_receive(roam_stream *s, uint32_t socket, const roam_addr *from, roam_span bytes);
 
 void stream_stats(const roam_stream *s, roam_media_stats *out);
+/* When the peer reported last about what we send (RFC 3550 6.4.1), and the highest sequence it had; 0: never. */
+roam_time stream_peer_report(const roam_stream *s, uint16_t *sequence);
+uint16_t stream_next_sequence(const roam_stream *s); /* of the next packet */
 
 #endif

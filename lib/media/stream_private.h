@@ -20,6 +20,7 @@ typedef struct roam_stream_leg {
     roam_leg leg;
     uint64_t order; /* of adding */
     bool heard, sent;
+    roam_time last; /* packet of the peer; 0: none */
 } roam_stream_leg;
 
 typedef struct roam_rtcp_session {
@@ -33,6 +34,7 @@ typedef struct roam_rtcp_session {
     uint32_t peer_sr_ssrc, peer_sr; /* middle of the NTP time of its last SR */
     roam_time peer_sr_at;
     bool has_peer_sr;
+    uint32_t peer_has; /* the highest sequence of ours in its last report, extended */
 } roam_rtcp_session;
 
 struct roam_stream {

@@ -140,6 +140,8 @@ static void receive_rtp(roam_stream *s, uint32_t socket, const roam_addr *from, 
         }
     }
     roam_stream_leg *leg = stream_leg(s, socket);
+    if (leg)
+        leg->last = s->env->now;
     if (leg && !leg->heard) {
         leg->heard = true;
         stream_emit(s, &(roam_stream_event){.type = STREAM_RECEIVED, .leg = socket});

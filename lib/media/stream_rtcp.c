@@ -188,6 +188,7 @@ static uint32_t timestamp_now(const roam_stream *s)
 static void read_block(roam_stream *s, const roam_rtcp_block *block)
 {
     s->stats.peer_reported = s->env->now;
+    s->rtcp.peer_has = block->extended_sequence;
     s->stats.peer_lost = block->lost > 0 ? (uint32_t)block->lost : 0;
     s->stats.peer_jitter_us = (uint32_t)((uint64_t)block->jitter * 1000000u / s->format.codec->clock);
     if (!block->last_sr)

@@ -77,10 +77,10 @@ static void send_packet(roam_stream *s, roam_rtp *rtp, uint8_t *packet, size_t p
     s->sr_packets++;
     s->sr_octets += (uint32_t)payload;
     const roam_span bytes = span_make((const char *)packet, RTP_HEADER + payload);
-    send_on(s, s->sending, bytes);
     const roam_stream_leg *copy = stream_leg(s, s->doubled);
     if (copy && copy->leg.usable)
         send_on(s, s->doubled, bytes);
+    send_on(s, s->sending, bytes);
 }
 
 static void send_on(roam_stream *s, uint32_t socket, roam_span bytes)

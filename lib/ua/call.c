@@ -203,6 +203,7 @@ roam_call *call_new(roam_ua *ua, roam_account *account, bool outgoing)
     timer_init(&call->move_timer, on_move_timer, "move");
     timer_init(&call->life_timer, on_life, "good-bye");
     timer_init(&call->leg_timer, call_media_timer, "leg retires");
+    mend_init(call);
     rescue_init(call);
     session_timer_init(&call->session_timer, &ua->env, account->session_expires, account->session_min_se, call_session_timer);
     probe_init(call);

@@ -23,6 +23,7 @@
 #include "ua/account.h"
 #include "ua/probe.h"
 #include "ua/reliable_uas.h"
+#include "ua/mend.h"
 #include "ua/rescue.h"
 #include "ua/session.h"
 #include "ua/session_timer.h"
@@ -236,6 +237,7 @@ struct roam_call {
     bool move_in_place;      /* this move is to the same path, whose packets count again from its beginning */
     bool expect_in, expect_out; /* RTP should flow: what "recovered" waits for */
     uint32_t move_leg;       /* the leg in use when the move began */
+    roam_mend mend;          /* does media flow on the leg that the peer was told? */
     uint32_t move_to;        /* the one it leads to, once it is up; 0: not yet */
     roam_timer move_timer;   /* bounds a move that does not come to an end */
     roam_timer leg_timer;    /* retiring legs */

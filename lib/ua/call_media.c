@@ -370,7 +370,7 @@ static roam_time doubted_since(const roam_call *call)
 /* The leg stands on a path that is dead, or that the application wants to be left; or it is being replaced, and nothing comes on it. */
 static bool leg_left(const roam_call *call, const roam_call_leg *leg)
 {
-    return choose_leaves(call->ua, &leg->ip, leg->link) || (call->move_in_place && leg->generation != call->leg_generation) ||
+    return choose_leaves(call->ua, &leg->ip, leg->link) || ((call->move_in_place || call->mend.under_way) && leg->generation != call->leg_generation) ||
            (call->hop_dest && watch_dead(call->ua, call->hop_dest, &leg->ip, leg->link) && !call_media_alive(call, doubted_since(call)));
 }
 
@@ -502,6 +502,7 @@ void call_leg_told(roam_call *call, uint32_t rtp_socket)
     attach(call, leg);
     if (stream_sending_leg(call->stream) != rtp_socket)
         stream_send_from(call->stream, rtp_socket);
+    mend_told(call, rtp_socket);
     for (size_t i = 0; i < CALL_MAX_LEGS; i++) {
         roam_call_leg *other = &call->legs[i];
         if (other == leg || other->state == LEG_NONE || other->state == LEG_RETIRING)
@@ -519,19 +520,21 @@ void call_leg_told(roam_call *call, uint32_t rtp_socket)
 /* Called by call.c's leg timer: the old leg goes when the new one has been heard, or nothing is to be heard (handover.md, Media). */
 static void retire(roam_call *call)
 {
+    const roam_time now = ua_now(call->ua);
     bool heard = !call->stream || stream_leg_heard(call->stream, call->told.leg) || !call->expect_in;
     for (size_t i = 0; i < CALL_MAX_LEGS; i++) {
         roam_call_leg *leg = &call->legs[i];
-        if (leg->state == LEG_FAILED && ua_now(call->ua) >= leg->retire_at) {
+        if (leg->state == LEG_FAILED && now >= leg->retire_at) {
             leg_drop(call, leg, "tried again");
             call_look(call);
         }
-        if (leg->state != LEG_RETIRING || ua_now(call->ua) < leg->retire_at)
+        if (leg->state != LEG_RETIRING || now < leg->retire_at)
             continue;
-        if (heard)
+        bool used = call->stream && now - stream_leg_last(call->stream, leg->rtp_socket) < LEG_LINGER / 2; /* the peer clings to it: the best that we have */
+        if (heard && !used)
             leg_drop(call, leg, "retired");
         else
-            leg->retire_at = ua_now(call->ua) + LEG_LINGER;
+            leg->retire_at = now + LEG_LINGER;
     }
     arm_leg_timer(call);
 }
@@ -544,6 +547,7 @@ void call_media_timer(roam_timer *timer)
 
 void call_media_stop(roam_call *call)
 {
+    mend_stop(call);
     if (call->stream) {
         stream_stats(call->stream, &call->last_media);
         stream_free(call->stream, false);

@@ -33,6 +33,15 @@ bool call_wants_media_move(const roam_call *call)
 
 /* ---- a move begins and ends ---- */
 
+/* What came and went before now says nothing about this path, or this visit to it. */
+static void count_anew(roam_call *call)
+{
+    for (size_t i = 0; i < CALL_MAX_LEGS; i++)
+        call->legs[i].sent = call->legs[i].heard = false;
+    if (call->stream)
+        stream_legs_anew(call->stream);
+}
+
 void call_move_begin(roam_call *call, const roam_addr *local, bool old_alive, const char *why)
 {
     roam_ua *ua = call->ua;
@@ -40,12 +49,10 @@ void call_move_begin(roam_call *call, const roam_addr *local, bool old_alive, co
     bool expect_in = again && call->expect_in, expect_out = again && call->expect_out;
     move_begin(&call->move, local, old_alive, why);
     call->move_leg = call->told.leg ? call->told.leg : call->telling.leg; /* not answered yet: the one our INVITE describes */
-    for (size_t i = 0; i < CALL_MAX_LEGS; i++) /* what an earlier visit heard says nothing about this one */
-        call->legs[i].sent = call->legs[i].heard = false;
+    count_anew(call);
     if (call->stream) {
         roam_media_stats stats;
         stream_stats(call->stream, &stats);
-        stream_legs_anew(call->stream);
         if (!again) {
             call->move.lost_before = stats.packets_lost;
             call->move.peer_lost_before = stats.peer_lost;
@@ -73,6 +80,7 @@ void call_move_path(roam_call *call, const roam_path *path)
     call->move_in_place = call->told.path == path->id;
     if ((call->state == ROAM_CALL_CONFIRMED || call->state == ROAM_CALL_CONNECTING) && call->account->policy.reinvite_flags)
         call->wish++;
+    count_anew(call);
     move_path(&call->move, &path->local);
     call_set_link(call, ROAM_LINK_MOVING, "path found");
 }
@@ -111,7 +119,7 @@ static unsigned wants(roam_call *call, const roam_call_leg *wanted)
     return w;
 }
 
-/* A move to the same path: its media counts as restored with the first packet after the move began. */
+/* A move to the same path: its media counts as restored with the first packet since the path is there. */
 static bool flows_again(roam_call *call, unsigned direction)
 {
     roam_move *move = &call->move;
@@ -119,9 +127,10 @@ static bool flows_again(roam_call *call, unsigned direction)
     if (!call->stream)
         return true;
     stream_stats(call->stream, &stats);
-    if (stats.last_sent >= move->began)
+    const roam_time since = move->began + move->report.path_ready;
+    if (stats.last_sent >= since)
         move_uplink(move);
-    if (stats.last_received >= move->began)
+    if (stats.last_received >= since)
         move_downlink(move);
     return (!call->expect_out || !(direction & DIRECTION_SENDONLY) || move->report.uplink != ROAM_NEVER) &&
            (!call->expect_in || !(direction & DIRECTION_RECVONLY) || move->report.downlink != ROAM_NEVER);

@@ -1,0 +1,142 @@
+#include "ua/mend.h"
+
+#include "ua/call.h"
+
+#define FIRST_LOOK ROAM_MS(500) /* then after 1, 2, 4, 8, 16 s */
+#define LOOKS 6u
+#define DOUBTED_LOOK ROAM_MS(250) /* the path is being asked: what it says is waited for */
+#define FRESH ROAM_MS(400)        /* packets that come are not older */
+#define SILENT ROAM_MS(900)       /* ... and a pause between two words is shorter */
+#define REPORT_AFTER ROAM_SECONDS(1) /* a receiver report speaks of what was sent so long before it */
+#define SENT_MIN 25               /* packets that the peer cannot have missed all */
+#define MENDS 3u
+
+static void look_at(roam_timer *timer);
+
+void mend_init(roam_call *call)
+{
+    timer_init(&call->mend.timer, look_at, "does media flow?");
+}
+
+void mend_stop(roam_call *call)
+{
+    env_cancel(&call->ua->env, &call->mend.timer);
+    call->mend.leg = 0;
+    call->mend.under_way = false;
+}
+
+static roam_time round_trip(const roam_call *call)
+{
+    const roam_watch *w = call->flow ? call->flow->watch : NULL;
+    return w ? w->rtt : 0;
+}
+
+static void arm(roam_call *call)
+{
+    roam_mend *mend = &call->mend;
+    if (mend->looks < LOOKS)
+        env_arm(&call->ua->env, &mend->timer, mend->since + 2 * round_trip(call) + (FIRST_LOOK << mend->looks) - ua_now(call->ua));
+}
+
+void mend_told(roam_call *call, uint32_t rtp_socket)
+{
+    roam_mend *mend = &call->mend;
+    if (mend->leg == rtp_socket)
+        return;
+    const bool first = mend->leg == 0;
+    if (!mend->under_way)
+        mend->mended = 0;
+    mend->leg = rtp_socket;
+    mend->under_way = false;
+    mend->since = ua_now(call->ua);
+    mend->first = stream_next_sequence(call->stream);
+    mend->looks = 0;
+    if (!first) /* where a call begins there is no leg before, and a peer may have its reasons to be silent */
+        arm(call);
+}
+
+/* ---- what shows that it does not flow ---- */
+
+/* The peer goes on sending to another leg. */
+static bool strays(const roam_call *call)
+{
+    const roam_mend *mend = &call->mend;
+    const roam_time now = ua_now(call->ua), told = stream_leg_last(call->stream, mend->leg);
+    if (now - told < FRESH)
+        return false;
+    for (size_t i = 0; i < CALL_MAX_LEGS; i++) {
+        const roam_time other = call->legs[i].in_stream ? stream_leg_last(call->stream, call->legs[i].rtp_socket) : 0;
+        if (other > mend->since && now - other < FRESH)
+            return true;
+    }
+    return false;
+}
+
+static bool silent(const roam_call *call)
+{
+    roam_media_stats stats;
+    stream_stats(call->stream, &stats);
+    const roam_time from = stats.last_received > call->mend.since ? stats.last_received : call->mend.since;
+    return call->expect_in && ua_now(call->ua) - from >= SILENT + 2 * round_trip(call);
+}
+
+static bool unheard(const roam_call *call)
+{
+    const roam_mend *mend = &call->mend;
+    uint16_t last;
+    const roam_time reported = stream_peer_report(call->stream, &last);
+    const int sent = (int16_t)(stream_next_sequence(call->stream) - mend->first);
+    return (call->session.agreed.direction & DIRECTION_SENDONLY) && reported >= mend->since + 2 * round_trip(call) + REPORT_AFTER && sent > SENT_MIN &&
+           (int16_t)(last - mend->first) < 0;
+}
+
+static const char *evidence(const roam_call *call)
+{
+    const bool in = call_media_expected(call);
+    if (in && strays(call))
+        return "the peer sends to a leg it was told to leave: another leg";
+    if (in && silent(call))
+        return "nothing comes on the new leg: another one";
+    return unheard(call) ? "the peer reports that it hears nothing of the new leg: another one" : NULL;
+}
+
+/* ---- looking ---- */
+
+static bool doubted(const roam_call *call)
+{
+    const roam_watch *w = call->flow ? call->flow->watch : NULL;
+    return !w || w->state == WATCH_SUSPECT || w->state == WATCH_DEAD;
+}
+
+static void look_at(roam_timer *timer)
+{
+    roam_call *call = container_of(timer, roam_call, mend.timer);
+    roam_mend *mend = &call->mend;
+    if (!call->stream || call->state != ROAM_CALL_CONFIRMED || call->told.leg != mend->leg || !call->session.agreed.active)
+        return; /* the next one that is told will be looked at */
+    if (mend->under_way && call->refresh == REFRESH_REFUSED) { /* the peer does not want another one: what it knows is the best there is */
+        mend->under_way = false;
+        mend->mended = MENDS;
+        (void)stream_send_from(call->stream, mend->leg);
+        return;
+    }
+    if (mend->mended >= MENDS || !call_wants_media_move(call))
+        return;
+    if (mend->under_way || call->refresh != REFRESH_IDLE || call->uas || doubted(call)) {
+        env_arm(&call->ua->env, timer, DOUBTED_LOOK);
+        return;
+    }
+    const char *why = evidence(call);
+    if (!why) {
+        mend->looks++;
+        arm(call);
+        return;
+    }
+    trace_note(&call->ua->env.trace, "call", call->id, why);
+    move_retry(&call->move, 0);
+    mend->mended++;
+    mend->under_way = true;
+    call->leg_generation++;
+    env_arm(&call->ua->env, timer, DOUBTED_LOOK);
+    call_look(call);
+}
