@@ -370,7 +370,7 @@ static roam_time doubted_since(const roam_call *call)
 /* The leg stands on a path that is dead, or that the application wants to be left; or it is being replaced, and nothing comes on it. */
 static bool leg_left(const roam_call *call, const roam_call_leg *leg)
 {
-    return choose_leaves(call->ua, &leg->ip, leg->link) || ((call->move_in_place || call->mend.under_way) && leg->generation != call->leg_generation) ||
+    return choose_leaves(call->ua, &leg->ip, leg->link) || ((call->move_in_place || call->mend.state == MEND_UNDER_WAY) && leg->generation != call->leg_generation) ||
            (call->hop_dest && watch_dead(call->ua, call->hop_dest, &leg->ip, leg->link) && !call_media_alive(call, doubted_since(call)));
 }
 

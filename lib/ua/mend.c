@@ -1,10 +1,13 @@
 #include "ua/mend.h"
 
+#include <assert.h>
+
 #include "ua/call.h"
 
 #define FIRST_LOOK ROAM_MS(500) /* then after 1, 2, 4, 8, 16 s */
 #define LOOKS 6u
 #define DOUBTED_LOOK ROAM_MS(250) /* the path is being asked: what it says is waited for */
+#define QUIET ROAM_MS(100) /* longer than packets take, beyond what the signalling does */
 #define FRESH ROAM_MS(400)        /* packets that come are not older */
 #define SILENT ROAM_MS(900)       /* ... and a pause between two words is shorter */
 #define REPORT_AFTER ROAM_SECONDS(1) /* a receiver report speaks of what was sent so long before it */
@@ -12,6 +15,19 @@
 #define MENDS 3u
 
 static void look_at(roam_timer *timer);
+
+static void set_state(roam_call *call, roam_mend_state state, const char *why)
+{
+    static const char *const text[] = {"looking", "quiet", "under way"};
+    enum { L = 1 << MEND_LOOKING, Q = 1 << MEND_QUIET, U = 1 << MEND_UNDER_WAY };
+    static const unsigned legal[] = {[MEND_LOOKING] = Q, [MEND_QUIET] = L | U, [MEND_UNDER_WAY] = L};
+    roam_mend *mend = &call->mend;
+    if (mend->state == state)
+        return;
+    assert(legal[mend->state] & (1u << state));
+    trace_state(&call->ua->env.trace, "mend", call->id, text[mend->state], text[state], why);
+    mend->state = state;
+}
 
 void mend_init(roam_call *call)
 {
@@ -22,7 +38,7 @@ void mend_stop(roam_call *call)
 {
     env_cancel(&call->ua->env, &call->mend.timer);
     call->mend.leg = 0;
-    call->mend.under_way = false;
+    set_state(call, MEND_LOOKING, "media over");
 }
 
 static roam_time round_trip(const roam_call *call)
@@ -44,10 +60,10 @@ void mend_told(roam_call *call, uint32_t rtp_socket)
     if (mend->leg == rtp_socket)
         return;
     const bool first = mend->leg == 0;
-    if (!mend->under_way)
+    if (mend->state != MEND_UNDER_WAY)
         mend->mended = 0;
     mend->leg = rtp_socket;
-    mend->under_way = false;
+    set_state(call, MEND_LOOKING, "told");
     mend->since = ua_now(call->ua);
     mend->first = stream_next_sequence(call->stream);
     mend->looks = 0;
@@ -102,28 +118,33 @@ static const char *evidence(const roam_call *call)
 
 /* ---- looking ---- */
 
-static bool doubted(const roam_call *call)
+/* The path is in doubt, or the dialog is. */
+static bool busy(const roam_call *call)
 {
     const roam_watch *w = call->flow ? call->flow->watch : NULL;
-    return !w || w->state == WATCH_SUSPECT || w->state == WATCH_DEAD;
+    return !w || w->state == WATCH_SUSPECT || w->state == WATCH_DEAD || call->refresh != REFRESH_IDLE || call->uas;
 }
 
-static void look_at(roam_timer *timer)
+static void arm_soon(roam_call *call, roam_time delay)
 {
-    roam_call *call = container_of(timer, roam_call, mend.timer);
+    env_arm(&call->ua->env, &call->mend.timer, delay);
+}
+
+/* The peer does not want another leg: the one it knows is the best there is. */
+static void give_up(roam_call *call, const char *why)
+{
+    set_state(call, MEND_LOOKING, why);
+    call->mend.mended = MENDS;
+    (void)stream_send_from(call->stream, call->mend.leg);
+}
+
+static void look(roam_call *call)
+{
     roam_mend *mend = &call->mend;
-    if (!call->stream || call->state != ROAM_CALL_CONFIRMED || call->told.leg != mend->leg || !call->session.agreed.active)
-        return; /* the next one that is told will be looked at */
-    if (mend->under_way && call->refresh == REFRESH_REFUSED) { /* the peer does not want another one: what it knows is the best there is */
-        mend->under_way = false;
-        mend->mended = MENDS;
-        (void)stream_send_from(call->stream, mend->leg);
-        return;
-    }
     if (mend->mended >= MENDS || !call_wants_media_move(call))
         return;
-    if (mend->under_way || call->refresh != REFRESH_IDLE || call->uas || doubted(call)) {
-        env_arm(&call->ua->env, timer, DOUBTED_LOOK);
+    if (busy(call)) {
+        arm_soon(call, DOUBTED_LOOK);
         return;
     }
     const char *why = evidence(call);
@@ -132,11 +153,45 @@ static void look_at(roam_timer *timer)
         arm(call);
         return;
     }
-    trace_note(&call->ua->env.trace, "call", call->id, why);
-    move_retry(&call->move, 0);
-    mend->mended++;
-    mend->under_way = true;
-    call->leg_generation++;
-    env_arm(&call->ua->env, timer, DOUBTED_LOOK);
-    call_look(call);
+    set_state(call, MEND_QUIET, why);
+    stream_set_leg_usable(call->stream, mend->leg, false);
+    arm_soon(call, QUIET);
+}
+
+static void look_at(roam_timer *timer)
+{
+    roam_call *call = container_of(timer, roam_call, mend.timer);
+    roam_mend *mend = &call->mend;
+    if (!call->stream)
+        return;
+    if (mend->state == MEND_QUIET)
+        stream_set_leg_usable(call->stream, mend->leg, true);
+    if (call->state != ROAM_CALL_CONFIRMED || call->told.leg != mend->leg || !call->session.agreed.active) {
+        set_state(call, MEND_LOOKING, "overtaken");
+        return; /* the next one that is told will be looked at */
+    }
+    switch (mend->state) {
+    case MEND_LOOKING:
+        look(call);
+        return;
+    case MEND_QUIET:
+        if (busy(call)) {
+            set_state(call, MEND_LOOKING, "something else is under way");
+            arm_soon(call, DOUBTED_LOOK);
+            return;
+        }
+        set_state(call, MEND_UNDER_WAY, "another leg");
+        move_retry(&call->move, 0);
+        mend->mended++;
+        call->leg_generation++;
+        arm_soon(call, DOUBTED_LOOK);
+        call_look(call);
+        return;
+    case MEND_UNDER_WAY:
+        if (call->refresh == REFRESH_REFUSED)
+            give_up(call, "refused");
+        else
+            arm_soon(call, DOUBTED_LOOK);
+        return;
+    }
 }
