@@ -250,13 +250,39 @@ static void test_refused(void **state)
     scene_free(s);
 }
 
+/* A NAT binds anew, and something else shows it before the RTP has been silent for long: the call is refreshed on the leg it has, which tells a relay that has latched nothing. When nothing comes
+ * then, another leg does. */
+static void test_rebinding_noticed_at_once(void **state)
+{
+    (void)state;
+    static const uint8_t seed[32] = "mend test";
+    roam_nat_config config = {.external = sim_ip("203.0.113.77")};
+    roam_peer_config callee = {.answer = PEER_ANSWERS, .answer_after = ROAM_MS(100), .audio = {.policy = AUDIO_LATCH}};
+    roam_mem mem;
+    roam_nat nat;
+    memset(&weather, 0, sizeof weather);
+    mem_init(&mem, NULL);
+    assert_int_equal(nat_init(&nat, &mem, seed, &config), 0);
+    scene *s = scene_new((scene_options){.callee = &callee, .nat = &nat});
+    roam_call_id id = call_to(s->agent, s->account, "sip:bob@example.com");
+    world_run(&s->world, ROAM_SECONDS(3));
+    assert_both_hear(s, id);
+    nat_rebind(&nat, NULL);
+    assert_int_equal(roam_account_register(s->agent->ua, s->account), 0);
+    world_flush(s->agent);
+    world_run(&s->world, ROAM_SECONDS(3));
+    assert_both_hear(s, id);
+    scene_free(s);
+    nat_free(&nat);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_silence_then_refresh),  cmocka_unit_test(test_packets_of_the_change_before),
         cmocka_unit_test(test_latched_to_the_old_leg), cmocka_unit_test(test_new_leg_first),
         cmocka_unit_test(test_mute_peer_left_alone),  cmocka_unit_test(test_receiver_reports),
-        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_refused),               cmocka_unit_test(test_rebinding_noticed_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

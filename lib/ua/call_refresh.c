@@ -81,6 +81,8 @@ void call_move_path(roam_call *call, const roam_path *path)
     if ((call->state == ROAM_CALL_CONFIRMED || call->state == ROAM_CALL_CONNECTING) && call->account->policy.reinvite_flags)
         call->wish++;
     count_anew(call);
+    if (call->move_in_place)
+        mend_doubt(call);
     move_path(&call->move, &path->local);
     call_set_link(call, ROAM_LINK_MOVING, "path found");
 }
@@ -201,6 +203,7 @@ void call_rebound(roam_call *call, const char *why)
     /* A peer that latches on to a source lets go of it for another address in the SDP only. One that follows has not fallen silent. */
     if (call_wants_media_move(call) && call_media_expected(call) && !call_media_alive(call, 0))
         call->leg_generation++;
+    mend_doubt(call);
     call_set_link(call, ROAM_LINK_MOVING, why);
     call->wish++;
     call_look(call);

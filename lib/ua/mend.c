@@ -4,8 +4,6 @@
 
 #include "ua/call.h"
 
-#define FIRST_LOOK ROAM_MS(500) /* then after 1, 2, 4, 8, 16 s */
-#define LOOKS 6u
 #define DOUBTED_LOOK ROAM_MS(250) /* the path is being asked: what it says is waited for */
 #define QUIET ROAM_MS(100) /* longer than packets take, beyond what the signalling does */
 #define FRESH ROAM_MS(400)        /* packets that come are not older */
@@ -13,6 +11,10 @@
 #define REPORT_AFTER ROAM_SECONDS(1) /* a receiver report speaks of what was sent so long before it */
 #define SENT_MIN 25               /* packets that the peer cannot have missed all */
 #define MENDS 3u
+
+/* So long after the peer was told; receiver reports take some seconds to come. */
+static const roam_time looks[] = {ROAM_MS(500), ROAM_MS(1000), ROAM_MS(1500), ROAM_SECONDS(2), ROAM_SECONDS(4), ROAM_SECONDS(8), ROAM_SECONDS(16)};
+#define LOOKS (sizeof looks / sizeof *looks)
 
 static void look_at(roam_timer *timer);
 
@@ -27,6 +29,8 @@ static void set_state(roam_call *call, roam_mend_state state, const char *why)
     assert(legal[mend->state] & (1u << state));
     trace_state(&call->ua->env.trace, "mend", call->id, text[mend->state], text[state], why);
     mend->state = state;
+    if (call->stream) /* the leg is there for whoever wants it again */
+        stream_set_leg_usable(call->stream, mend->leg, state == MEND_LOOKING);
 }
 
 void mend_init(roam_call *call)
@@ -37,8 +41,8 @@ void mend_init(roam_call *call)
 void mend_stop(roam_call *call)
 {
     env_cancel(&call->ua->env, &call->mend.timer);
-    call->mend.leg = 0;
     set_state(call, MEND_LOOKING, "media over");
+    call->mend.leg = 0;
 }
 
 static roam_time round_trip(const roam_call *call)
@@ -49,9 +53,11 @@ static roam_time round_trip(const roam_call *call)
 
 static void arm(roam_call *call)
 {
-    roam_mend *mend = &call->mend;
-    if (mend->looks < LOOKS)
-        env_arm(&call->ua->env, &mend->timer, mend->since + 2 * round_trip(call) + (FIRST_LOOK << mend->looks) - ua_now(call->ua));
+    const roam_mend *mend = &call->mend;
+    if (mend->looks >= LOOKS)
+        return;
+    const roam_time at = mend->since + 2 * round_trip(call) + looks[mend->looks], now = ua_now(call->ua);
+    env_arm(&call->ua->env, &call->mend.timer, at > now ? at - now : DOUBTED_LOOK);
 }
 
 void mend_told(roam_call *call, uint32_t rtp_socket)
@@ -62,13 +68,24 @@ void mend_told(roam_call *call, uint32_t rtp_socket)
     const bool first = mend->leg == 0;
     if (mend->state != MEND_UNDER_WAY)
         mend->mended = 0;
-    mend->leg = rtp_socket;
     set_state(call, MEND_LOOKING, "told");
+    mend->leg = rtp_socket;
     mend->since = ua_now(call->ua);
     mend->first = stream_next_sequence(call->stream);
     mend->looks = 0;
     if (!first) /* where a call begins there is no leg before, and a peer may have its reasons to be silent */
         arm(call);
+}
+
+void mend_doubt(roam_call *call)
+{
+    roam_mend *mend = &call->mend;
+    if (!mend->leg || mend->state != MEND_LOOKING)
+        return;
+    mend->mended = mend->looks = 0;
+    mend->since = ua_now(call->ua);
+    mend->first = stream_next_sequence(call->stream);
+    arm(call);
 }
 
 /* ---- what shows that it does not flow ---- */
@@ -154,7 +171,6 @@ static void look(roam_call *call)
         return;
     }
     set_state(call, MEND_QUIET, why);
-    stream_set_leg_usable(call->stream, mend->leg, false);
     arm_soon(call, QUIET);
 }
 
@@ -164,8 +180,6 @@ static void look_at(roam_timer *timer)
     roam_mend *mend = &call->mend;
     if (!call->stream)
         return;
-    if (mend->state == MEND_QUIET)
-        stream_set_leg_usable(call->stream, mend->leg, true);
     if (call->state != ROAM_CALL_CONFIRMED || call->told.leg != mend->leg || !call->session.agreed.active) {
         set_state(call, MEND_LOOKING, "overtaken");
         return; /* the next one that is told will be looked at */

@@ -1,5 +1,5 @@
 /* Media that the negotiation says should flow, and does not. A relay that believes the first source it sees after the signalling may have seen a packet of the leg before, that was still on its
- * way: it refuses the new leg from then on, and sends to the old one, be it alive or not. Nothing in the signalling tells. So after each change of leg the stream is looked at some times:
+ * way: it refuses the new leg from then on, and sends to the old one, be it alive or not. Nothing in the signalling tells. So after each change of leg, or of the path behind it, the stream is looked at some times:
  *
  *  - packets come on another leg than the one that the peer was told;
  *  - none come at all, although they did before the change, and the path answers;
@@ -33,6 +33,8 @@ typedef struct roam_mend {
 void mend_init(struct roam_call *call);
 /* The peer knows this leg now, and it sends. */
 void mend_told(struct roam_call *call, uint32_t rtp_socket);
+/* The path changed behind its address: the same leg, and nobody knows whether its packets still arrive. */
+void mend_doubt(struct roam_call *call);
 void mend_stop(struct roam_call *call);
 
 #endif
