@@ -61,6 +61,10 @@ void event_write(json *j, cli_session *session, const roam_event *event)
     switch (event->type) {
     case ROAM_EVENT_REGISTRATION: write_registration(j, session, event); break;
     case ROAM_EVENT_CALL_INCOMING:
+        if (event->other_call)
+            json_u64(j, "other_call", event->other_call);
+        write_call(j, session, event);
+        break;
     case ROAM_EVENT_CALL_STATE: write_call(j, session, event); break;
     case ROAM_EVENT_CALL_HOLD: json_text(j, "hold", hold_text(event->hold)); break;
     case ROAM_EVENT_CALL_LINK: json_text(j, "link", link_text(event->link)); break;
