@@ -285,6 +285,13 @@ int leg_change(roam_leg *leg, bool hold, bool update, bool with_offer)
     return leg->change_is_update ? leg_send_update(leg, with_offer) : leg_send_invite(leg);
 }
 
+/* Nothing is accepted any more: a re-INVITE that waits for its answer gets none but 487. */
+static int say_bye(roam_leg *leg)
+{
+    reinvite_drop(leg, 487);
+    return leg_send_bye(leg);
+}
+
 int leg_hangup(roam_leg *leg)
 {
     switch (leg->state) {
@@ -304,7 +311,7 @@ int leg_hangup(roam_leg *leg)
             leg->hangup_wanted = true;
             return ROAM_OK;
         }
-        return leg_send_bye(leg);
+        return say_bye(leg);
     case LEG_CANCELLING:
     case LEG_CLOSING:
     case LEG_ENDED: break;

@@ -637,6 +637,70 @@ static void test_unwanted_answer_twice(void **state)
     scene_free(s);
 }
 
+/* After a move 491 says that the peer's own INVITE went to where we were. UPDATE without SDP tells it at once where we are, challenged or not; and it is not said twice. */
+static void test_glare_after_move(void **state)
+{
+    (void)state;
+    scene *s = hand_scene();
+    hand h;
+    roam_call_id id = hand_called(&h, s);
+    set_addrs(s, scene_cell);
+    world_run(&s->world, ROAM_MS(100));
+    hand_answer(&h, hand_asked(&h, "INVITE"), 491, "", "");
+    world_run(&s->world, ROAM_MS(100));
+    assert_int_equal(hand_count(&h, "UPDATE"), 1);
+    assert_null(strstr(hand_asked(&h, "UPDATE")->text, "v=0"));
+    assert_non_null(strstr(hand_asked(&h, "UPDATE")->text, "Contact: <sip:alice@" CELL));
+    hand_answer(&h, hand_asked(&h, "UPDATE"), 401, "WWW-Authenticate: Digest realm=\"example.com\", nonce=\"n1\", algorithm=MD5\r\n", "");
+    world_run(&s->world, ROAM_MS(100));
+    assert_int_equal(hand_count(&h, "UPDATE"), 2);
+    assert_non_null(strstr(hand_asked(&h, "UPDATE")->text, "nonce=\"n1\""));
+    hand_answer(&h, hand_asked(&h, "UPDATE"), 200, "", "");
+    world_run(&s->world, ROAM_SECONDS(5));
+    hand_answer(&h, hand_asked(&h, "INVITE"), 491, "", "");
+    world_run(&s->world, ROAM_MS(100));
+    assert_int_equal(hand_count(&h, "UPDATE"), 2);
+    unsigned cseq = hand_request(&h, "INVITE", 0, "", HAND_SDP); /* the peer's next try finds us */
+    world_run(&s->world, ROAM_MS(200));
+    assert_int_equal(hand_status(&h, cseq, "INVITE"), 200);
+    assert_int_equal(call_of(s->agent, id).state, ROAM_CALL_CONFIRMED);
+    scene_free(s);
+}
+
+/* A BYE that a hop refuses for now leaves again, after 0.5, 1, 2, 4, 8 s and no more; a path that comes meanwhile is used at once. A hold that was to be tried again later does not keep it waiting. */
+static void test_bye_again(void **state)
+{
+    (void)state;
+    for (int move = 0; move < 2; move++) {
+        scene *s = hand_scene();
+        hand h;
+        roam_call_id id = hand_called(&h, s);
+        assert_int_equal(roam_call_hold(s->agent->ua, id), 0);
+        world_flush(s->agent);
+        world_run(&s->world, ROAM_MS(60));
+        hand_answer(&h, hand_asked(&h, "INVITE"), 503, "Retry-After: 20\r\n", "");
+        world_run(&s->world, ROAM_MS(60));
+        hang_up(s->agent, id);
+        world_run(&s->world, ROAM_MS(60));
+        assert_int_equal(hand_count(&h, "BYE"), 1);
+        for (size_t n = 1; n < 6; n++) {
+            hand_answer(&h, hand_asked(&h, "BYE"), n % 2 ? 403 : 503, "", "");
+            world_run(&s->world, ROAM_MS(60));
+            assert_int_equal(hand_count(&h, "BYE"), n);
+            if (move && n == 3)
+                set_addrs(s, scene_cell);
+            world_run(&s->world, move && n == 3 ? ROAM_MS(100) : ROAM_MS(500) << (n - 1));
+            assert_int_equal(hand_count(&h, "BYE"), n + 1);
+            assert_int_equal(call_of(s->agent, id).state, ROAM_CALL_DISCONNECTING);
+        }
+        hand_answer(&h, hand_asked(&h, "BYE"), move ? 200 : 503, "", "");
+        world_run(&s->world, ROAM_SECONDS(20));
+        assert_int_equal(hand_count(&h, "BYE"), 6);
+        assert_int_equal(calls_of(s->agent), 0);
+        scene_free(s);
+    }
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 1)
@@ -649,6 +713,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_no_ack),
         cmocka_unit_test(test_lost_ack),
         cmocka_unit_test(test_glare),
+        cmocka_unit_test(test_glare_after_move),
+        cmocka_unit_test(test_bye_again),
         cmocka_unit_test(test_refresh_refused),
         cmocka_unit_test(test_bad_reinvites),
         cmocka_unit_test(test_update),

@@ -109,27 +109,35 @@ static void *stingy(void *user, void *ptr, size_t size)
     return m->count++ == m->refuse_at ? NULL : realloc(ptr, size);
 }
 
+/* A scene whose agent has this allocator. */
+static scene *stingy_scene(miser *m)
+{
+    *m = (miser){.refuse_at = SIZE_MAX};
+    roam_allocator allocator = {stingy, m};
+    roam_ua_config config;
+    roam_ua_config_default(&config);
+    config.allocator = &allocator;
+    roam_account_config account = hand_account();
+    return scene_new((scene_options){.agent = &config, .account = &account});
+}
+
 /* The answer to our hold cannot be read, for want of memory, at each of its allocations: the peer has agreed to it, so it is offered again until we know. */
 static void test_answer_without_memory(void **state)
 {
     (void)state;
-    size_t used = 1, refused = 0;
-    for (size_t nth = 0; nth < used; nth++) {
-        miser m = {.refuse_at = SIZE_MAX};
-        roam_allocator allocator = {stingy, &m};
-        roam_ua_config config;
-        roam_ua_config_default(&config);
-        config.allocator = &allocator;
-        roam_account_config account = hand_account();
-        scene *s = scene_new((scene_options){.agent = &config, .account = &account});
+    size_t refused = 0;
+    bool reached = true;
+    for (size_t nth = 0; reached; nth++) {
+        miser m;
         hand h;
+        scene *s = stingy_scene(&m);
         roam_call_id id = called_with(&h, s, ALLOW);
         want(s, id, true);
         size_t before = m.count;
         m.refuse_at = before + nth;
         hand_answer(&h, hand_asked(&h, "INVITE"), 200, ALLOW, RECVONLY);
         world_run(&s->world, ROAM_MS(60));
-        used = m.count - before;
+        reached = m.count - before > nth;
         m.refuse_at = SIZE_MAX;
         for (int i = 0; i < 4 && call_of(s->agent, id).hold != ROAM_HOLD_LOCAL; i++) {
             refused++;
@@ -143,6 +151,68 @@ static void test_answer_without_memory(void **state)
     assert_true(refused > 0);
 }
 
+/* The challenge of our hold cannot be kept for want of memory: no reason to give the hold up. */
+static void test_challenge_without_memory(void **state)
+{
+    (void)state;
+    size_t later = 0;
+    bool reached = true;
+    for (size_t nth = 0; reached; nth++) {
+        miser m;
+        hand h;
+        scene *s = stingy_scene(&m);
+        roam_call_id id = called_with(&h, s, ALLOW);
+        want(s, id, true);
+        size_t n = hand_count(&h, "INVITE"), before = m.count;
+        m.refuse_at = before + nth;
+        hand_answer(&h, hand_asked(&h, "INVITE"), 401, "WWW-Authenticate: Digest realm=\"example.com\", nonce=\"n1\", algorithm=MD5\r\n", "");
+        world_run(&s->world, ROAM_MS(60));
+        reached = m.count - before > nth;
+        m.refuse_at = SIZE_MAX;
+        later += hand_count(&h, "INVITE") == n;
+        world_run(&s->world, ROAM_SECONDS(1));
+        for (int i = 0; i < 3 && !strstr(hand_asked(&h, "INVITE")->text, "nonce=\"n"); i++) { /* the challenge is lost, not the wish */
+            hand_answer(&h, hand_asked(&h, "INVITE"), 401, "WWW-Authenticate: Digest realm=\"example.com\", nonce=\"n2\", algorithm=MD5\r\n", "");
+            world_run(&s->world, ROAM_SECONDS(1));
+        }
+        assert_non_null(strstr(hand_asked(&h, "INVITE")->text, "nonce=\"n"));
+        hand_answer(&h, hand_asked(&h, "INVITE"), 200, ALLOW, RECVONLY);
+        world_run(&s->world, ROAM_MS(60));
+        assert_int_equal(call_of(s->agent, id).hold, ROAM_HOLD_LOCAL);
+        scene_free(s);
+    }
+    assert_true(later > 0);
+}
+
+/* The peer holds, and at each allocation in turn our answer fails: it hears 200 and is on hold for us, or hears no 200, and all stays as it was. By re-INVITE and by UPDATE. */
+static void test_held_without_memory(void **state)
+{
+    (void)state;
+    for (int update = 0; update < 2; update++) {
+        size_t failed = 0;
+        bool reached = true;
+        const char *method = update ? "UPDATE" : "INVITE";
+        for (size_t nth = 0; reached; nth++) {
+            miser m;
+            hand h;
+            scene *s = stingy_scene(&m);
+            roam_call_id id = called_with(&h, s, ALLOW);
+            size_t before = m.count;
+            m.refuse_at = before + nth;
+            unsigned cseq = hand_request(&h, method, 0, "", HAND_SDP "a=sendonly\r\n");
+            world_run(&s->world, ROAM_MS(60));
+            reached = m.count - before > nth;
+            m.refuse_at = SIZE_MAX;
+            bool accepted = hand_status(&h, cseq, method) == 200;
+            failed += !accepted;
+            assert_int_equal(call_of(s->agent, id).hold, accepted ? ROAM_HOLD_REMOTE : ROAM_HOLD_NONE);
+            assert_int_equal(call_of(s->agent, id).state, ROAM_CALL_CONFIRMED);
+            scene_free(s);
+        }
+        assert_true(failed > 0);
+    }
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 1)
@@ -150,6 +220,8 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_refused_media),
         cmocka_unit_test(test_answer_without_memory),
+        cmocka_unit_test(test_challenge_without_memory),
+        cmocka_unit_test(test_held_without_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

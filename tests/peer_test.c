@@ -373,9 +373,9 @@ static void overlapping_changes(void **state)
 static void slow_reinvites(void **state)
 {
     /* The re-INVITE that is answered late: the change is there afterwards; while it waits the peer begins no change of
-     * its own; a BYE meanwhile ends the call and the re-INVITE with 487. */
+     * its own; a BYE meanwhile, from either side, ends the call and the re-INVITE with 487. */
     (void)state;
-    for (int bye = 0; bye < 2; bye++) {
+    for (int bye = 0; bye < 3; bye++) {
         world *w = two_users(NULL, &perfect, NULL, &(roam_peer_config){.reinvite_after = ROAM_SECONDS(2)}, false);
         uint32_t id = call(w, 0, "sip:bob@example.com");
         world_run(w, ROAM_SECONDS(1));
@@ -387,8 +387,11 @@ static void slow_reinvites(void **state)
         assert_int_equal(peer_hold(&w->peers[1].peer, w->now, 1, true, false), ROAM_EBUSY);
         assert_false(leg_of(w, 1, 1)->remote_hold);
         if (bye)
-            assert_int_equal(peer_hangup(&w->peers[0].peer, w->now, id), ROAM_OK);
+            assert_int_equal(peer_hangup(&w->peers[bye - 1].peer, w->now, bye == 1 ? id : 1), ROAM_OK);
+        if (bye == 2)
+            assert_null(leg_of(w, 1, 1)->reinvite); /* not accepted behind the BYE */
         world_run(w, ROAM_SECONDS(2));
+        assert_int_equal(leg_of(w, 1, 1)->reinvites, !bye);
         assert_int_equal(leg_of(w, 1, 1)->state, bye ? LEG_ENDED : LEG_CONFIRMED);
         assert_int_equal(leg_of(w, 1, 1)->remote_hold, !bye);
         if (bye)

@@ -542,6 +542,29 @@ static void server_memory_refused(void **state)
     }
 }
 
+/* Without memory to keep it a refusal is sent once, and counts as given; a 2xx to INVITE would have to be repeated: it is not sent, and another answer may be. */
+static void answers_without_memory(void **state)
+{
+    (void)state;
+    for (unsigned status = 200; status < 500; status += 286) {
+        world w;
+        world_start(&w);
+        give(&w, invite);
+        size_t before = w.nsent;
+        w.refuse_after = 0;
+        w.refuse_forever = true;
+        assert_int_equal(server_txn_respond(w.server, status, (roam_span){0}), status == 200 ? ROAM_ENOMEM : ROAM_OK);
+        assert_int_equal(w.nsent, before + (status != 200));
+        w.refuse_after = -1;
+        if (status == 200)
+            assert_int_equal(server_txn_respond(w.server, 500, (roam_span){0}), ROAM_OK);
+        assert_int_equal(w.nsent, before + 1);
+        run_until(&w, 100000);
+        assert_int_equal(w.sip.ntransactions, 0);
+        world_stop(&w);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -563,6 +586,7 @@ int main(void)
         cmocka_unit_test(stateless_answers),
         cmocka_unit_test(busy_callback),
         cmocka_unit_test(server_memory_refused),
+        cmocka_unit_test(answers_without_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -321,13 +321,13 @@ int response_send(roam_response *r)
         return ROAM_EOVERFLOW;
     char *bytes = mem_alloc(&sip->env->mem, r->w.len);
     if (!bytes) {
-        /* A final answer that cannot be kept is sent once; nobody may answer again, so the transaction ends with its client's patience. */
-        if (r->status >= 200) {
-            txn->end_at = time_earlier(txn->end_at, sip->env->now + 64 * sip->timers.t1);
-            rearm(txn);
-            (void)sip_send(sip, txn->flow, writer_span(&r->w));
-        }
-        return ROAM_ENOMEM;
+        /* A final answer that cannot be kept is sent once: given, all the same. A 2xx to INVITE is a promise to repeat it, and is not given. */
+        if (r->status < 200 || (r->status < 300 && txn->method == METHOD_INVITE))
+            return ROAM_ENOMEM;
+        txn->end_at = time_earlier(txn->end_at, sip->env->now + 64 * sip->timers.t1);
+        rearm(txn);
+        (void)sip_send(sip, txn->flow, writer_span(&r->w));
+        return ROAM_OK;
     }
     memcpy(bytes, r->w.ptr, r->w.len);
     mem_free(&sip->env->mem, txn->response);

@@ -156,7 +156,8 @@ typedef struct roam_response {
 void response_begin(roam_server_txn *txn, roam_response *r, unsigned status, roam_span reason, roam_span to_tag);
 /* Sends on the transaction's flow to where RFC 3261 18.2.2 / RFC 3581 says. 2xx to INVITE moves to Accepted (RFC 6026): the TU resends it with
  * server_txn_resend. A second final response is ROAM_ESTATE. 0 means that the response is the transaction's: one that could not leave (the
- * path is gone) counts as a lost datagram, and retransmissions repair it, after server_txn_move on the new path.
+ * path is gone) counts as a lost datagram, and retransmissions repair it, after server_txn_move on the new path. Without memory to keep it a final
+ * response is sent once, and that is 0, too; but a provisional one and a 2xx to INVITE are not sent at all: ROAM_ENOMEM.
  * RFC 4320 for requests other than INVITE: of the provisionals only 100, not before Timer E reaches T2 over UDP (the layer sends it then by
  * itself), no 408, nothing at all after 64*T1 (SERVER_ENDED comes). What breaks it is ROAM_EINVAL or ROAM_ESTATE. */
 int response_send(roam_response *r);

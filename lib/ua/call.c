@@ -573,6 +573,7 @@ void call_hangup(roam_call *call, const char *why)
     move_cancel(&call->move);
     session_timer_stop(&call->session_timer);
     call->end_reason = why;
+    call->refresh_failures = 0;
     if (call->state == ROAM_CALL_CONFIRMED || call->state == ROAM_CALL_CONNECTING) {
         call_refresh_stop(call);
         if (call->uas) { /* a re-INVITE of the peer that we have not answered */

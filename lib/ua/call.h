@@ -199,6 +199,7 @@ struct roam_call {
     uint64_t refresh_target; /* hash of the URI the request that is out was sent to */
     uint32_t wish;           /* raised where a refresh is wanted although nothing differs: the application says so, or what the peer knows is uncertain */
     roam_client_txn *target_txn; /* an UPDATE without SDP beside a re-INVITE */
+    roam_auth_attempt target_attempt;
     roam_refresh_media refresh_media; /* what the peer refused of our offers */
     bool gone_doubted;       /* a 481 was asked about again after the REGISTER */
     bool refresh_heard;      /* the peer, not only a proxy, has answered the request that is out provisionally */

@@ -2,6 +2,16 @@
 #include "ua/early.h"
 #include "ua/takeover.h"
 
+#define TRIES 5u
+#define RETRY_FIRST ROAM_MS(500)
+
+/* Not the peer says that, but a hop on the way: an edge that has not seen our REGISTER, a server that is busy. */
+static bool not_delivered(const roam_call *call, unsigned code)
+{
+    bool edge = (code == 403 || code == 404) && call->account->registrar;
+    return edge || (code >= 500 && code < 600 && code != 501 && code != 505);
+}
+
 static void on_bye(void *user, roam_client_txn *txn, roam_client_event event, const roam_message *response)
 {
     roam_call *call = user;
@@ -9,10 +19,20 @@ static void on_bye(void *user, roam_client_txn *txn, roam_client_event event, co
         return;
     client_txn_abandon(txn); /* it outlives the call */
     call->bye = NULL;
-    unsigned code = event == CLIENT_RESPONSE ? response->status : 0;
-    if ((code == 401 || code == 407) && credentials_challenged(&call->account->credentials, &call->attempt, AUTH_REQUEST, response) == AUTH_RETRY) {
+    unsigned code = event == CLIENT_RESPONSE ? response->status : event == CLIENT_FAILED ? 503 : 0;
+    roam_auth_verdict verdict = event == CLIENT_RESPONSE && (code == 401 || code == 407)
+                                   ? credentials_challenged(&call->account->credentials, &call->attempt, AUTH_REQUEST, response)
+                                   : AUTH_REFUSED;
+    if (verdict == AUTH_RETRY) {
         call_look(call);
         return;
+    }
+    if ((verdict == AUTH_NO_MEMORY || not_delivered(call, code)) && call->refresh_failures < TRIES) {
+        call->attempt = (roam_auth_attempt){0};
+        if (env_arm(&call->ua->env, &call->refresh_timer, RETRY_FIRST << call->refresh_failures) == 0) {
+            call->refresh_failures++;
+            return;
+        }
     }
     call_end(call, call->last_status, call->end_reason ? call->end_reason : "hung up here"); /* 481 and silence end it as well as 200 */
 }
@@ -39,7 +59,7 @@ static void leave_unreachable(roam_call *call)
         call->cancel_path = call->flow->path->id;
         early_send_byes(call, 1);
     }
-    if (call->bye)
+    if (call->bye || timer_armed(&call->refresh_timer))
         return;
     roam_early_dialog *first = early_first(call);
     roam_flow *flow = first ? early_flow(first) : NULL;
@@ -66,7 +86,7 @@ void call_run_disconnecting(roam_call *call)
         client_txn_cancel(call->invite, call->flow, true); /* the CANCEL on the dead path went nowhere */
         call->cancel_path = call->flow->path->id;
     }
-    if (answered && !call->bye && !accept_waiting(&call->accept)) {
+    if (answered && !call->bye && !accept_waiting(&call->accept) && !timer_armed(&call->refresh_timer)) {
         call->bye = call_send_bye(call->ua, call->account, &call->attempt, &call->dialog, call->flow, call->bye_reason, on_bye, call);
         if (!call->bye)
             call_end(call, ROAM_ENOMEM, "no memory for a BYE");

@@ -32,12 +32,16 @@ static int send_200(roam_call *call, roam_server_txn *txn, roam_call_leg *leg, b
     roam_writer sdp;
     writer_init(&sdp, body, sizeof body);
     bool describes = leg && (call->session.state == OFFER_REMOTE || (invite && call->early != EARLY_AGREED));
-    int err = describes ? call_describe(call, leg, &sdp) : 0;
-    if (err)
-        return err;
+    roam_session_agreed before;
+    session_remember(&call->session, &before);
     roam_header_space *space = mem_alloc(&ua->env.mem, sizeof *space);
     if (!space)
         return ROAM_ENOMEM;
+    int err = describes ? call_describe(call, leg, &sdp) : 0;
+    if (err) {
+        mem_free(&ua->env.mem, space);
+        return err;
+    }
     roam_message request;
     roam_response r;
     bool have_request = server_txn_request(txn, &request, space) == 0;
@@ -54,8 +58,10 @@ static int send_200(roam_call *call, roam_server_txn *txn, roam_call_leg *leg, b
         call_peer_moved(call);
     }
     mem_free(&ua->env.mem, space);
-    if (err)
+    if (err) { /* the peer hears that we refuse */
+        session_take_back(&call->session, &before);
         return err;
+    }
     call->told.path = call->flow->path->id;
     if (describes && call->early != EARLY_PLAIN) { /* an answer that was given before may be all the peer reads (RFC 3261 13.2.1) */
         call->told.leg = leg->rtp_socket;

@@ -232,6 +232,8 @@ void call_refresh_stop(roam_call *call)
 {
     rescue_stop(call);
     stop_requests(call);
+    if (call->refresh == REFRESH_WAIT)
+        call_refresh_set_state(call, REFRESH_IDLE, "stopped");
 }
 
 static void note_unacked(roam_call *call)
@@ -264,6 +266,8 @@ void call_refresh_path_lost(roam_call *call)
         client_txn_abandon(call->bye);
         call->bye = NULL;
     }
+    if (call->state == ROAM_CALL_DISCONNECTING) /* a BYE that waited leaves by the next path at once */
+        env_cancel(&call->ua->env, &call->refresh_timer);
     call->refresh_attempt = (roam_auth_attempt){0};
 }
 
@@ -329,15 +333,25 @@ typedef enum refresh_plan {
     PLAN_REPEAT    /* re-INVITE that offers what is agreed already, word for word */
 } refresh_plan;
 
-static roam_client_txn *send_request(roam_call *call, roam_method method, roam_span sdp, roam_client_fn *fn)
+static roam_client_txn *send_request(roam_call *call, roam_method method, roam_span sdp, roam_auth_attempt *attempt, roam_client_fn *fn)
 {
     roam_request r;
     dialog_request_begin(&call->dialog, &call->ua->sip, &r, call->flow, method, 0);
     call_write_identity(call, &r.w, true);
     session_timer_write_request(&call->session_timer, &r.w);
-    credentials_write(&call->account->credentials, &call->refresh_attempt, AUTH_REQUEST, &r.w, span_of(method_text(method)), span_of(call->dialog.remote_target));
+    credentials_write(&call->account->credentials, attempt, AUTH_REQUEST, &r.w, span_of(method_text(method)), span_of(call->dialog.remote_target));
     write_body(&r.w, sdp.len ? SPAN("application/sdp") : SPAN(""), sdp);
     return request_send(&r, fn, call);
+}
+
+static void on_target(void *user, roam_client_txn *txn, roam_client_event event, const roam_message *response);
+
+/* A re-INVITE, ours that we gave up or the peer's that went to where we were, is still under way there, and ours is refused because of it (RFC 3261 14.2). An UPDATE
+ * without offer is taken at any time (RFC 3311 5.1): the peer knows where we are, be the media later. */
+static void tell_target(roam_call *call)
+{
+    if (call->told.path != call->flow->path->id && can_update(call) && !call->target_txn)
+        call->target_txn = send_request(call, METHOD_UPDATE, SPAN(""), &call->target_attempt, on_target);
 }
 
 static void on_target(void *user, roam_client_txn *txn, roam_client_event event, const roam_message *response)
@@ -353,7 +367,13 @@ static void on_target(void *user, roam_client_txn *txn, roam_client_event event,
     }
     if (event == CLIENT_RESPONSE && (response->status == 405 || response->status == 501))
         call->update_refused = true;
+    bool challenged = event == CLIENT_RESPONSE && (response->status == 401 || response->status == 407) &&
+                      credentials_challenged(&call->account->credentials, &call->target_attempt, AUTH_REQUEST, response) == AUTH_RETRY;
     client_txn_abandon(txn);
+    if (challenged && flow_usable(call->flow))
+        tell_target(call);
+    else
+        call->target_attempt = (roam_auth_attempt){0};
     /* Everything else is said better by the answer to the re-INVITE behind it. */
 }
 
@@ -388,11 +408,9 @@ static int send_refresh(roam_call *call, refresh_plan plan, roam_call_leg *leg)
     if (err)
         return err;
     ack_the_unknown(call);
-    if (plan == PLAN_REINVITE && call->nunacked && call->told.path != call->flow->path->id && can_update(call) && !call->target_txn)
-        /* A re-INVITE of ours may still be under way there, and the next one be refused because of it (RFC 3261 14.2). An UPDATE without offer is taken
-         * at any time (RFC 3311 5.1): the peer knows where we are, be the media later. */
-        call->target_txn = send_request(call, METHOD_UPDATE, SPAN(""), on_target);
-    roam_client_txn *txn = send_request(call, update ? METHOD_UPDATE : METHOD_INVITE, writer_span(&sdp), on_refresh);
+    if (plan == PLAN_REINVITE && call->nunacked)
+        tell_target(call);
+    roam_client_txn *txn = send_request(call, update ? METHOD_UPDATE : METHOD_INVITE, writer_span(&sdp), &call->refresh_attempt, on_refresh);
     if (!txn) {
         session_withdraw(&call->session);
         return ROAM_ENOMEM;
@@ -653,10 +671,15 @@ static bool take_meaning(roam_call *call, unsigned code, const roam_message *res
     const bool registers = move_active(&call->move) && call->account->registrar;
     switch (meaning_of(code)) {
     case MEANS_CHALLENGE:
-        if (!response || credentials_challenged(&call->account->credentials, &call->refresh_attempt, AUTH_REQUEST, response) != AUTH_RETRY)
-            return false;
-        again(call, code, "challenged");
-        return true;
+        switch (response ? credentials_challenged(&call->account->credentials, &call->refresh_attempt, AUTH_REQUEST, response) : AUTH_REFUSED) {
+        case AUTH_RETRY:
+            again(call, code, "challenged");
+            return true;
+        case AUTH_NO_MEMORY:
+            wait_and_retry(call, retry_delay(call), ROAM_ENOMEM, "no memory for the challenge");
+            return true;
+        default: return false;
+        }
     case MEANS_UNREGISTERED:
         if (!registers || call->refresh_failures >= PATIENCE)
             return false;
@@ -690,6 +713,8 @@ static bool take_meaning(roam_call *call, unsigned code, const roam_message *res
     case MEANS_GLARE: { /* RFC 3261 14.1 */
         uint32_t units = call->dialog.caller ? 210 + random_below(&env->random, 191) : random_below(&env->random, 201);
         wait_and_retry(call, ROAM_MS(10) * units, 491, "glare");
+        if (flow_usable(call->flow))
+            tell_target(call);
         rescue_glare(call);
         return true;
     }

@@ -536,3 +536,15 @@ void session_refuse(roam_session *s)
     if (s->state == OFFER_REMOTE)
         set_state(s, OFFER_STABLE);
 }
+
+void session_remember(const roam_session *s, roam_session_agreed *out)
+{
+    *out = (roam_session_agreed){s->agreed, s->remote_hold, s->said};
+}
+
+void session_take_back(roam_session *s, const roam_session_agreed *before)
+{
+    s->agreed = before->agreed;
+    s->remote_hold = before->remote_hold;
+    s->said = before->said;
+}

@@ -87,6 +87,14 @@ int session_take_offer(roam_session *s, roam_span sdp);
 /* Writes the answer and agrees. */
 int session_answer(roam_session *s, roam_writer *w, const roam_session_local *local, bool hold);
 void session_refuse(roam_session *s); /* the peer's offer is not accepted */
+/* What was agreed; and back to it, where the answer that session_answer wrote was never sent. */
+typedef struct roam_session_agreed {
+    roam_agreement agreed;
+    bool remote_hold;
+    struct roam_description said;
+} roam_session_agreed;
+void session_remember(const roam_session *s, roam_session_agreed *out);
+void session_take_back(roam_session *s, const roam_session_agreed *before);
 
 static inline roam_hold session_hold(const roam_session *s, bool local)
 {
