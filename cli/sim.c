@@ -1,4 +1,5 @@
 /* roam sim: the simulator from the command line. */
+#include <ctype.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,7 +24,7 @@ typedef struct sim_command {
     sim_fault faults[PLAN_FAULTS];
     size_t nfaults;
     const char *trace, *file;
-    uint64_t *listed; /* seeds of a file */
+    sim_plan *listed; /* runs of a file */
     size_t nlisted;
     sim_sweep swept;
     /* failures so far */
@@ -106,7 +107,7 @@ SETTER(set_faults, c->has_faults = true; return faults_parse(value, c->faults, &
 static const cli_option table[] = {
     {"seeds", "N", "so many runs (1000)", set_seeds},
     {"first", "SEED", "... from this seed on (1)", set_first},
-    {"seed-file", "FILE", "the seeds of a file, one a line; # begins a comment", set_file},
+    {"seed-file", "FILE", "the runs of a file, one a line: a seed, or what a violation prints after \"roam sim\"; # begins a comment", set_file},
     {"hours", "N", "runs from --first on until the time is over", set_hours},
     {"seed", "SEED", "one run", set_seed},
     {"shrink", "[SEED]", "look for a shorter run that violates the same rule: --shrink=SEED, or --seed SEED --shrink", set_shrink},
@@ -165,7 +166,10 @@ static void plan_of(void *user, uint64_t index, sim_plan *plan)
         sweep_plan(&c->swept, index, plan);
         return;
     }
-    plan_draw(plan, c->listed ? c->listed[index] : c->first + index);
+    if (c->listed)
+        *plan = c->listed[index];
+    else
+        plan_draw(plan, c->first + index);
     override(c, plan);
 }
 
@@ -319,23 +323,53 @@ static int run_list(void)
     return CLI_OK;
 }
 
+#define LISTED_MAX 100000u
+
+/* A seed alone, or the arguments of one run. */
+static bool read_run(char *line, sim_plan *plan)
+{
+    const cli_option *const tables[] = {table, NULL};
+    const char *const positional[] = {NULL};
+    sim_command one = {0};
+    const cli_options options = {.tables = tables, .target = &one, .positional = positional, .subcommand = "sim"};
+    char name[] = "sim", seed[] = "--seed", *words[40] = {name}, *rest[41], *save = NULL;
+    int n = 1, nrest = 0;
+    if (isdigit((unsigned char)line[0]))
+        words[n++] = seed;
+    for (char *word = strtok_r(line, " \t\n", &save); word && n < 40; word = strtok_r(NULL, " \t\n", &save))
+        words[n++] = word;
+    if (options_parse(&options, n, words, rest, &nrest, help) >= 0 || nrest || !one.has_seed)
+        return false;
+    plan_draw(plan, one.seed);
+    override(&one, plan);
+    return true;
+}
+
 static bool read_seeds(sim_command *c)
 {
     FILE *file = fopen(c->file, "re");
-    char line[256];
-    if (!file) {
+    char line[PLAN_TEXT_MAX];
+    bool ok = file != NULL;
+    if (!ok)
         cli_say("sim: cannot read %s", c->file);
-        return false;
+    while (ok && c->nlisted < LISTED_MAX && fgets(line, sizeof line, file)) {
+        for (size_t i = 0; line[i]; i++) /* "break@#17" is none */
+            if (line[i] == '#' && (i == 0 || isspace((unsigned char)line[i - 1])))
+                line[i] = '\0';
+        if (line[strspn(line, " \t\n")] == '\0')
+            continue;
+        sim_plan *listed = realloc(c->listed, (c->nlisted + 1) * sizeof *listed);
+        ok = listed != NULL;
+        if (ok) {
+            c->listed = listed;
+            ok = read_run(line, &c->listed[c->nlisted++]);
+        }
+        if (!ok)
+            cli_say("sim: %s: cannot read run number %zu", c->file, c->nlisted);
     }
-    c->listed = calloc(100000, sizeof *c->listed);
-    while (c->listed && c->nlisted < 100000 && fgets(line, sizeof line, file)) {
-        char *end;
-        uint64_t seed = strtoull(line, &end, 0);
-        if (end != line)
-            c->listed[c->nlisted++] = seed;
-    }
-    fclose(file);
-    return c->listed != NULL;
+    if (file)
+        fclose(file);
+    return ok;
 }
 
 static int run_many(sim_command *c)
