@@ -400,8 +400,16 @@ static int run_many(sim_command *c)
         printf("\nThe first of them:\n\n");
         run_drawn(c, &c->first_plan, false);
     }
-    printf("%llu runs%s, %llu violations, %llu with an excuse, %llu packets; %.0f runs a second with %u processes\n", (unsigned long long)jobs.done, c->twice ? " (each twice)" : "",
-           (unsigned long long)jobs.failures, (unsigned long long)jobs.excused, (unsigned long long)jobs.packets, jobs.took > 0 ? (double)jobs.done / jobs.took : 0, jobs.jobs);
+    printf("%llu runs%s, %llu violations, %llu with an excuse", (unsigned long long)jobs.done, c->twice ? " (each twice)" : "", (unsigned long long)jobs.failures,
+           (unsigned long long)jobs.excused);
+    const char *before = " (";
+    for (unsigned i = 0; i < SIM_EXCUSES; i++)
+        if (jobs.excuses[i]) {
+            printf("%s%s %llu", before, excuse_text((sim_excuse)i), (unsigned long long)jobs.excuses[i]);
+            before = ", ";
+        }
+    printf("%s, %llu packets; %.0f runs a second with %u processes\n", jobs.excused ? ")" : "", (unsigned long long)jobs.packets,
+           jobs.took > 0 ? (double)jobs.done / jobs.took : 0, jobs.jobs);
     free(c->listed);
     return ok && !jobs.failures ? CLI_OK : CLI_FAILED;
 }

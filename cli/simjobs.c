@@ -17,7 +17,7 @@
 /* Shared with the process that runs. */
 typedef struct slot {
     volatile uint64_t current; /* index of the run under way */
-    volatile uint64_t done, excused, packets;
+    volatile uint64_t done, excused, packets, excuses[SIM_EXCUSES];
     volatile bool finished;
 } slot;
 
@@ -51,7 +51,9 @@ static void work(const sim_jobs *jobs, slot *s, uint64_t first, int out)
         jobs->plan(jobs->user, i, &plan);
         run_one(&plan, jobs->twice, &report.result);
         s->done++;
-        s->excused += report.result.excused;
+        s->excused += report.result.excuses != 0;
+        for (unsigned k = 0; k < SIM_EXCUSES; k++)
+            s->excuses[k] += report.result.excuses >> k & 1u;
         s->packets += report.result.packets;
         if (report.result.rule != RULE_NONE && write(out, &report, sizeof report) != (ssize_t)sizeof report)
             _exit(2);
@@ -183,6 +185,8 @@ bool simjobs_run(sim_jobs *jobs)
         stop(&workers[i]);
         jobs->done += slots[i].done;
         jobs->excused += slots[i].excused;
+        for (unsigned k = 0; k < SIM_EXCUSES; k++)
+            jobs->excuses[k] += slots[i].excuses[k];
         jobs->packets += slots[i].packets;
     }
     if (!ok)

@@ -20,6 +20,7 @@ typedef struct sim_jobs {
     void *user;
     /* out */
     uint64_t done, failures, excused, packets;
+    uint64_t excuses[SIM_EXCUSES]; /* runs that needed each */
     double took;
 } sim_jobs;
 

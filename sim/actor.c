@@ -18,7 +18,7 @@ const char *phase_text(sim_phase phase)
 const char *deed_text(sim_deed deed)
 {
     static const char *const text[] = {"call", "answer", "reject", "hangup", "hold", "resume", "re-invite", "update", "dtmf", "ip-change", "progress", "transfer", "attended",
-                                       "subscribe", "message", "accept-transfer", "wait"};
+                                       "subscribe", "message", "info", "accept-transfer", "wait"};
     return text[deed];
 }
 
@@ -142,6 +142,7 @@ static int do_roam(sim_actor *actor, sim_deed deed, const sim_actor *whom)
     case DO_ATTENDED: err = actor_views(actor, views) >= 2 ? roam_call_transfer_to_call(ua, views[0].id, views[1].id) : ROAM_ESTATE; break;
     case DO_ACCEPT_TRANSFER: err = roam_call_transfer_accept(ua, actor->transfer, &options, NULL); taken = err == 0; break;
     case DO_SUBSCRIBE: err = roam_subscribe(ua, &subscription, &sid); break;
+    case DO_INFO: err = have ? roam_call_send_info(ua, v.id, "application/x-sim", SPAN("hello")) : ROAM_ESTATE; break;
     case DO_MESSAGE: err = roam_message_send(ua, actor->account, uri, NULL, SPAN("hello"), NULL); break;
     }
     if (!taken && options.source && options.source->close)
@@ -154,7 +155,7 @@ static int do_peer(sim_actor *actor, sim_deed deed, const sim_actor *whom)
 {
     roam_peer *peer = actor->node->peer;
     roam_time now = actor->node->world->now;
-    sim_view v;
+    sim_view v, views[VIEW_MAX];
     char uri[64] = "";
     uint32_t call;
     if (whom)
@@ -173,6 +174,8 @@ static int do_peer(sim_actor *actor, sim_deed deed, const sim_actor *whom)
     case DO_RESUME: return peer_hold(peer, now, v.id, false, false);
     case DO_REINVITE: return peer_refresh(peer, now, v.id, false, true);
     case DO_UPDATE: return peer_refresh(peer, now, v.id, true, true);
+    case DO_TRANSFER: return peer_refer(peer, now, v.id, uri, 0);
+    case DO_ATTENDED: return actor_views(actor, views) >= 2 ? peer_refer(peer, now, views[0].id, NULL, views[1].id) : ROAM_ESTATE;
     default: return ROAM_EUNSUPPORTED;
     }
 }

@@ -20,7 +20,7 @@ const char *phase_text(sim_phase phase);
 
 typedef enum sim_deed {
     DO_CALL, DO_ANSWER, DO_REJECT, DO_HANGUP, DO_HOLD, DO_RESUME, DO_REINVITE, DO_UPDATE, DO_DTMF, DO_IP_CHANGE, DO_PROGRESS, DO_TRANSFER, DO_ATTENDED, DO_SUBSCRIBE,
-    DO_MESSAGE, DO_ACCEPT_TRANSFER, DO_WAIT, SIM_DEEDS
+    DO_MESSAGE, DO_INFO, DO_ACCEPT_TRANSFER, DO_WAIT, SIM_DEEDS
 } sim_deed;
 const char *deed_text(sim_deed deed);
 

@@ -1,8 +1,10 @@
 #include "sim/state.h"
 
 #include <assert.h>
+#include <stdio.h>
 
 #include "testbed/link.h"
+#include "testbed/server.h"
 
 /* The networks that alice's device can be on, and bob's. The first address of a list carries the default route. */
 static const char *const networks[] = {"10.1.0.5", "10.2.0.7", "10.3.0.9"};
@@ -76,10 +78,31 @@ static void set_link(sim_run_state *run, uint32_t more)
     world_links(alice(run), &config);
 }
 
+/* -1: none. */
+static void set_peer_net(sim_run_state *run, int net)
+{
+    sim_node *bob = run->actors[BOB].node;
+    const char *addrs[] = {net < 0 ? NULL : peer_networks[net], NULL};
+    char addr[32];
+    if (run->actors[BOB].roam) {
+        world_set_addrs(bob, addrs);
+    } else if (net != run->peer_net || net < 0) {
+        bob->hole = true; /* what was on its way is lost, as its answers are */
+        if (net >= 0) {
+            snprintf(addr, sizeof addr, "%s:5060", peer_networks[net]);
+            bob->hole = false;
+            world_move_peer(bob, addr);
+        }
+    } else {
+        bob->hole = false;
+    }
+    run->peer_net = net < 0 ? run->peer_net : net;
+}
+
 static void act(sim_run_state *run, const sim_atom *atom)
 {
     sim_node *node = alice(run);
-    const char *addrs[2] = {NULL, NULL};
+    int err;
     switch (atom->kind) {
     case ATOM_NETS:
         run_note(run, "alice's networks: %s%s%s", atom->nets[0] < 0 ? "none" : networks[atom->nets[0]], atom->nets[1] < 0 ? "" : ", ",
@@ -126,14 +149,20 @@ static void act(sim_run_state *run, const sim_atom *atom)
         run->check.epoch++;
         break;
     case ATOM_PEER_NET:
-        if (!run->actors[BOB].roam)
+        if (!run->bob_moves)
             break;
-        addrs[0] = atom->nets[0] < 0 ? NULL : peer_networks[atom->nets[0]];
-        run_note(run, "bob's network: %s", addrs[0] ? addrs[0] : "none");
-        run->peer_net = atom->nets[0] < 0 ? run->peer_net : atom->nets[0];
+        run_note(run, "bob's network: %s", atom->nets[0] < 0 ? "none" : peer_networks[atom->nets[0]]);
         run->peer_moved = true;
         run->check.epoch++;
-        world_set_addrs(run->actors[BOB].node, addrs);
+        set_peer_net(run, atom->nets[0]);
+        break;
+    case ATOM_RESTART:
+        run_note(run, "the server starts anew");
+        run->restarted_at = run->world.now;
+        run->check.epoch++; /* what was under way is not answered */
+        err = testserver_restart(run->server->server, run->world.now);
+        assert(err == 0);
+        (void)err;
         break;
     }
     note_away(run);
@@ -201,11 +230,8 @@ static void begin(sim_run_state *run, const sim_fault *f)
             later(run, 0, (sim_atom){.kind = ATOM_PEER_NET, .nets = {-1, -1}});
         later(run, lasts, (sim_atom){.kind = ATOM_PEER_NET, .nets = {(run->peer_net + 1) % PEER_NETWORKS, -1}});
         break;
+    case FAULT_RESTART: later(run, 0, VALUE(ATOM_RESTART, 0)); break;
     case SIM_FAULT_KINDS: break;
-    }
-    if (f->kind == FAULT_MEMORY || f->kind == FAULT_STARVE) {
-        run->wish.excused = true;
-        run->wish.why = "memory was refused";
     }
 }
 
@@ -268,10 +294,8 @@ void device_heal(sim_run_state *run)
         world_wake(node);
     world_answer_names(node);
     set_nets(run, run->nets[0] < 0 ? 0 : run->nets[0], -1);
-    if (run->actors[BOB].roam) {
-        const char *const addrs[] = {peer_networks[run->peer_net], NULL};
-        world_set_addrs(run->actors[BOB].node, addrs);
-    }
+    if (run->bob_moves)
+        set_peer_net(run, run->peer_net);
     note_away(run);
 }
 

@@ -23,6 +23,7 @@ static const struct {
     [FAULT_LINK] = {"link", "loss, reordering, duplication, jitter for LASTS; MORE says how bad", 500, 6000, 100000},
     [FAULT_REBIND] = {"rebind", "alice's NAT (--nat) gives every mapping another port", 0, 0, 0},
     [FAULT_PEER] = {"peer", "bob's address goes, another one comes after LASTS", 0, 400, 0},
+    [FAULT_RESTART] = {"restart", "the server forgets bindings, nonces and transactions; leases are a minute then", 0, 0, 0},
 };
 
 const char *fault_text(sim_fault_kind kind)
@@ -54,7 +55,7 @@ size_t faults_draw(roam_random *random, sim_fault faults[PLAN_FAULTS], uint32_t 
     uint32_t weight[SIM_FAULT_KINDS], total = 0;
     for (unsigned kind = 0; kind < SIM_FAULT_KINDS; kind++) {
         bool moves = kind <= FAULT_DOUBLE;
-        weight[kind] = random_below(random, 100) < (moves ? 60u : 15u) ? 1 + random_below(random, 10) : 0;
+        weight[kind] = random_below(random, 100) < (moves ? 60u : kind == FAULT_RESTART ? 3u : 15u) ? 1 + random_below(random, 10) : 0;
         total += weight[kind];
     }
     size_t n = 1 + random_below(random, random_below(random, 4) + 1);
@@ -65,12 +66,20 @@ size_t faults_draw(roam_random *random, sim_fault faults[PLAN_FAULTS], uint32_t 
         unsigned kind = 0;
         while (pick >= weight[kind])
             pick -= weight[kind++];
-        sim_fault *f = &faults[i];
-        *f = (sim_fault){.kind = (sim_fault_kind)kind, .at = random_below(random, within_ms)};
-        f->lasts_ms = between(random, kinds[kind].shortest_ms, kinds[kind].longest_ms);
-        f->more = kinds[kind].most ? random_below(random, kinds[kind].most + 1) : 0;
+        size_t at = i;
+        faults_add(random, (sim_fault_kind)kind, within_ms, faults, &at);
     }
     return n;
+}
+
+void faults_add(roam_random *random, sim_fault_kind kind, uint32_t within_ms, sim_fault faults[PLAN_FAULTS], size_t *n)
+{
+    if (*n == PLAN_FAULTS)
+        return;
+    sim_fault *f = &faults[(*n)++];
+    *f = (sim_fault){.kind = kind, .at = random_below(random, within_ms)};
+    f->lasts_ms = between(random, kinds[kind].shortest_ms, kinds[kind].longest_ms);
+    f->more = kinds[kind].most ? random_below(random, kinds[kind].most + 1) : 0;
 }
 
 void faults_print(const sim_fault *faults, size_t n, char text[FAULTS_TEXT_MAX])

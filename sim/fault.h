@@ -19,7 +19,8 @@ typedef enum sim_fault_kind {
     FAULT_STARVE,  /* one allocation in `more` is refused, for `lasts` */
     FAULT_LINK,    /* loss, reordering, duplication, jitter, bandwidth for `lasts`; `more` says how bad */
     FAULT_REBIND,  /* the NAT before alice, where there is one, gives every mapping another port */
-    FAULT_PEER,    /* bob, where he is a roam, does a FAULT_BREAK */
+    FAULT_PEER,    /* bob, where he is a roam or a peer that moves, does a FAULT_BREAK */
+    FAULT_RESTART, /* the server forgets bindings, nonces and transactions */
     SIM_FAULT_KINDS
 } sim_fault_kind;
 const char *fault_text(sim_fault_kind kind);  /* "break" */
@@ -38,6 +39,8 @@ typedef struct sim_fault {
 
 /* Draws faults: which kinds there are in this run, how often, how long. Returns how many. */
 size_t faults_draw(roam_random *random, sim_fault faults[PLAN_FAULTS], uint32_t within_ms);
+/* One more of this kind; nothing where there are PLAN_FAULTS. */
+void faults_add(roam_random *random, sim_fault_kind kind, uint32_t within_ms, sim_fault faults[PLAN_FAULTS], size_t *n);
 /* "break@1200/40,none@#17/10000:1"; "none" where there are none. Terminated. */
 void faults_print(const sim_fault *faults, size_t n, char text[FAULTS_TEXT_MAX]);
 /* False: not understood. */

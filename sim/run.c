@@ -18,6 +18,17 @@
 
 /* ---- plans ---- */
 
+static bool calls(const sim_scenario *scenario, sim_who who, sim_who whom)
+{
+    return scenario->nacts && scenario->acts[0].deed == DO_CALL && scenario->acts[0].who == who && scenario->acts[0].whom == whom;
+}
+
+/* Does a FAULT_PEER do anything? */
+static bool moves(const sim_plan *plan)
+{
+    return plan->scenario->bob_roams || !plan->peer || (plan->peer->deeds & DEED_MOVES);
+}
+
 void plan_draw(sim_plan *plan, uint64_t seed)
 {
     uint8_t bytes[32] = "roam plan";
@@ -37,7 +48,27 @@ void plan_draw(sim_plan *plan, uint64_t seed)
     plan->nat = random_below(&random, 8) == 0;
     if (plan->nat)
         plan->peer = sim_profile_find("follows");
-    plan->nfaults = faults_draw(&random, plan->faults, 3500);
+    /* One that shows its character only when it calls. */
+    while (plan->peer && (plan->peer->deeds & DEED_CALLS) && !calls(plan->scenario, BOB, ALICE))
+        plan->scenario = &sim_scenarios[random_below(&random, (uint32_t)sim_nscenarios)];
+    plan_fit(plan);
+    uint32_t within_ms = plan->scenario->span_ms ? plan->scenario->span_ms : 3500;
+    plan->nfaults = faults_draw(&random, plan->faults, within_ms);
+    if (moves(plan))
+        faults_add(&random, FAULT_PEER, within_ms, plan->faults, &plan->nfaults);
+    if (plan->server->deeds & DEED_RESTARTS)
+        faults_add(&random, FAULT_RESTART, within_ms, plan->faults, &plan->nfaults);
+}
+
+void plan_fit(sim_plan *plan)
+{
+    const sim_scenario *s = plan->scenario;
+    if (s->peer && !plan->nat)
+        plan->peer = sim_profile_find(s->peer);
+    if (s->server)
+        plan->server = sim_profile_find(s->server);
+    if (s->no_register && plan->server == sim_profile_find("edge")) /* which wants a REGISTER */
+        plan->server = &sim_server_profiles[0];
 }
 
 void plan_print(const sim_plan *plan, char text[PLAN_TEXT_MAX])
@@ -49,6 +80,21 @@ void plan_print(const sim_plan *plan, char text[PLAN_TEXT_MAX])
     size_t len = strlen(text);
     if (plan->skip)
         snprintf(text + len, PLAN_TEXT_MAX - len, " --skip 0x%x", plan->skip);
+}
+
+/* ---- excuses ---- */
+
+const char *excuse_text(sim_excuse excuse)
+{
+    static const char *const text[] = {"memory", "refused", "away", "unreached", "forgotten", "silent"};
+    return text[excuse];
+}
+
+void run_excuse(sim_run_state *run, sim_excuse excuse, const char *why)
+{
+    if (!(run->wish.excuses >> excuse & 1u))
+        run_note(run, "excused (%s): %s", excuse_text(excuse), why);
+    run->wish.excuses |= 1u << excuse;
 }
 
 /* ---- memory of the agents ---- */
@@ -129,6 +175,8 @@ static void check_registered(sim_run_state *run, const sim_node *agent, const ro
 {
     const sim_actor *actor = &run->actors[agent == run->actors[ALICE].node ? ALICE : BOB];
     const roam_aor *aor = registrar_find(&run->server->server->registrar, span_of(actor->user));
+    if (run->restarted_at != ROAM_NEVER && run->world.now - run->restarted_at < ROAM_SECONDS(3))
+        return; /* it was told before the server forgot it */
     if (e->registration == ROAM_REGISTRATION_REGISTERED && (!aor || aor->nbindings == 0))
         check_violated(&run->check, RULE_TRUTH, "%s is told registered, and the registrar has no binding", actor->user);
 }
@@ -143,14 +191,18 @@ static void on_event(void *user, sim_node *agent, const roam_event *e)
     run->stirred |= agent == run->actors[ALICE].node;
     if (run->spy && run->spy->event)
         run->spy->event(run->spy->user, agent, e);
-    if (e->type == ROAM_EVENT_CALL_STATE && e->call_state == ROAM_CALL_ENDED && agent == run->actors[ALICE].node)
-        snprintf(run->last_end, sizeof run->last_end, "%d %s", e->sip_code ? e->sip_code : e->status, e->reason);
+    if (e->type == ROAM_EVENT_CALL_STATE && e->call_state == ROAM_CALL_ENDED && agent == run->actors[ALICE].node) {
+        run->last_status = e->sip_code ? e->sip_code : e->status;
+        snprintf(run->last_end, sizeof run->last_end, "%d %s", run->last_status, e->reason);
+    }
     for (size_t i = 0; i < SIM_ACTORS && e->type == ROAM_EVENT_CALL_TRANSFER_REQUESTED; i++)
         if (run->actors[i].node == agent)
             run->actors[i].transfer = e->call;
     if (agent == run->actors[ALICE].node && e->type == ROAM_EVENT_CALL_TRANSFER)
         run->wish.transfer_state = e->transfer;
-    if (agent == run->actors[ALICE].node && e->type == ROAM_EVENT_MESSAGE_SENT) {
+    run->wish.message_heard += e->type == ROAM_EVENT_MESSAGE;
+    run->wish.infos_answered += e->type == ROAM_EVENT_CALL_INFO && !e->content_type.len;
+    if (e->type == ROAM_EVENT_MESSAGE_SENT) {
         run->wish.answered++;
         run->wish.message_code = e->sip_code ? e->sip_code : e->status;
     }
@@ -224,6 +276,9 @@ static void add_agent(sim_run_state *run, sim_who who)
     account.outbound_proxy = named ? "sip:example.com;lr" : "sip:192.0.2.1;lr";
     if (run->plan->scenario->short_session)
         account.session_expires = 90;
+    if (who == ALICE && run->plan->scenario->lease_s)
+        account.expires = run->plan->scenario->lease_s;
+    account.register_on_add = who != ALICE || !run->plan->scenario->no_register;
     account.ip_change.use_update = who == ALICE && run->plan->scenario->use_update;
     int err = roam_account_add(actor->node->ua, &account, &actor->account);
     assert(err == 0);
@@ -250,16 +305,19 @@ static void set_up(sim_run_state *run)
     world_name(&run->world, "example.com", "192.0.2.1");
     roam_testserver_config server = {0};
     plan->server->server(&server);
+    for (size_t i = 0; i < plan->nfaults; i++)
+        if (plan->faults[i].kind == FAULT_RESTART)
+            server.registrar.max_expires = 60; /* so that clients come back */
     run->server = world_server(&run->world, "192.0.2.1:5060", &server, users);
     bool roams = plan->scenario->bob_roams || !plan->peer;
     unsigned excuses = plan->server->excuses | (plan->peer && !roams ? plan->peer->excuses : 0);
-    run->heal_max = excuses & EXCUSE_SLOW ? 2 * HEAL_MAX : HEAL_MAX;
-    run->no_media = excuses & (EXCUSE_NO_MEDIA | EXCUSE_HOLDS);
+    run->heal_max = excuses & EXCUSE_SLOW || server.registrar.max_expires ? 2 * HEAL_MAX : HEAL_MAX;
+    run->no_media = excuses & EXCUSE_NO_MEDIA;
     run->may_hold = excuses & EXCUSE_HOLDS;
-    if (excuses & (EXCUSE_REFUSES | EXCUSE_ENDS | EXCUSE_HOLDS)) {
-        run->wish.excused = true;
-        run->wish.why = "the other end may refuse";
-    }
+    run->may_end = excuses & EXCUSE_ENDS;
+    run->may_refuse = excuses & EXCUSE_REFUSES;
+    run->bob_moves = moves(plan);
+    run->restarted_at = ROAM_NEVER;
     if (roams)
         add_agent(run, BOB);
     else
@@ -278,6 +336,11 @@ static void set_up(sim_run_state *run)
 
 /* ---- the script ---- */
 
+static bool is_there(const sim_run_state *run, sim_who who)
+{
+    return (who == ALICE && run->plan->scenario->no_register) || actor_registered(&run->actors[who]);
+}
+
 static bool holds(sim_run_state *run, const sim_act *act)
 {
     const sim_actor *actor = &run->actors[act->who];
@@ -285,7 +348,7 @@ static bool holds(sim_run_state *run, const sim_act *act)
     bool call = actor_view(actor, &v);
     switch (act->when) {
     case WHEN_NOW: return true;
-    case WHEN_REGISTERED: return actor_registered(actor) && (act->whom == act->who || actor_registered(&run->actors[act->whom]));
+    case WHEN_REGISTERED: return is_there(run, act->who) && is_there(run, act->whom);
     case WHEN_CALLING: return call && (v.phase == PHASE_CALLING || v.phase == PHASE_RINGING);
     case WHEN_INCOMING: return call && v.phase == PHASE_INCOMING;
     case WHEN_UP: return call && v.phase == PHASE_UP;
@@ -296,23 +359,31 @@ static bool holds(sim_run_state *run, const sim_act *act)
 static void remember(sim_run_state *run, const sim_act *act)
 {
     sim_wish *wish = &run->wish;
+    sim_pair *pair = wish->npairs ? &wish->pairs[wish->npairs - 1] : NULL;
     sim_view v;
     switch (act->deed) {
     case DO_CALL:
-        wish->call = true;
-        wish->caller = act->who;
-        wish->callee = act->whom;
+        assert(wish->npairs < WISH_PAIRS);
+        pair = &wish->pairs[wish->npairs++];
+        *pair = (sim_pair){.caller = act->who, .callee = act->whom};
+        pair->alice = act->who == ALICE && actor_view(&run->actors[ALICE], &v) ? v.id : 0;
         break;
-    case DO_REJECT:
-        wish->refused[act->who] = true;
-        wish->over = true;
+    case DO_REJECT: wish->refused[act->who] = true; /* fall through */
+    case DO_HANGUP:
+        if (pair)
+            pair->over = true;
         break;
-    case DO_HANGUP: wish->over = true; break;
     case DO_TRANSFER:
+    case DO_ATTENDED:
         wish->transfer = true;
+        wish->transfer_asked = act->who != ALICE;
         wish->transfer_state = ROAM_TRANSFER_PENDING;
         break;
-    case DO_MESSAGE: wish->messages++; break;
+    case DO_INFO: wish->infos++; break;
+    case DO_MESSAGE:
+        wish->messages++;
+        wish->message_to = act->whom;
+        break;
     case DO_SUBSCRIBE: wish->subscribed = true; break;
     case DO_HOLD:
         wish->hold[act->who] = true;
@@ -437,22 +508,31 @@ static void tick(roam_timer *timer)
         if (!run->actors[ALICE].node->asleep)
             play(run);
         const sim_wish *wish = &run->wish;
-        bool met = !wish->call || wish->up || wish->over || run->world.now - run->act_began > SETTLE_MAX;
-        if (wish->transfer && wish->transfer_state < ROAM_TRANSFER_DONE && run->world.now - run->act_began < SETTLE_MAX)
+        bool settled = true;
+        for (size_t i = 0; i < wish->npairs; i++)
+            settled &= wish->pairs[i].up || wish->pairs[i].over;
+        bool met = settled || run->world.now - run->act_began > SETTLE_MAX;
+        sim_view there;
+        bool transferred = wish->transfer_asked ? actor_view(&run->actors[CAROL], &there) && there.phase == PHASE_UP : wish->transfer_state >= ROAM_TRANSFER_DONE;
+        if (wish->transfer && !transferred && run->world.now - run->act_began < SETTLE_MAX)
             met = false;
         bool done = run->act >= run->plan->scenario->nacts && met && !device_busy(run);
         if (!done)
             run->script_done = run->world.now;
         roam_time quiet_since = run->script_done > run->last_fault ? run->script_done : run->last_fault;
-        if (done && !wish->call)
+        if (done && !wish->npairs)
             quiet_since += ROAM_SECONDS(1);
         if ((run->world.now > quiet_since && run->world.now - quiet_since >= TAIL) || run->world.now - run->start > SCRIPT_MAX)
             heal(run);
     }
-    if (run->actors[BOB].transfer && run->actors[BOB].roam) {
-        int err = actor_do(&run->actors[BOB], DO_ACCEPT_TRANSFER, NULL);
-        run_note(run, "bob accepts the transfer%s%s", err ? ": " : "", err ? roam_strerror(err) : "");
-        run->actors[BOB].transfer = 0;
+    for (size_t i = 0; i < SIM_ACTORS; i++) {
+        sim_actor *actor = &run->actors[i];
+        if (!actor->transfer || !actor->roam || actor->node->asleep)
+            continue;
+        int err = actor_do(actor, DO_ACCEPT_TRANSFER, NULL);
+        run_note(run, "%s accepts the transfer%s%s", actor->user, err ? ": " : "", err ? roam_strerror(err) : "");
+        if (err != ROAM_ENOMEM)
+            actor->transfer = 0;
     }
     heal_watch(run);
     if (run->phase != RUN_SCRIPT && run->ticks % 10 == 0)
@@ -491,7 +571,7 @@ void sim_run(const sim_plan *plan, sim_spy *spy, sim_result *result)
     world_run_until(&run->world, run->start + SCRIPT_MAX + 2 * HEAL_MAX + LATER + ROAM_SECONDS(10));
     if (run->world.stuck)
         check_violated(&run->check, RULE_DEADLINE, "%s is due again and again at the same time", run->world.stuck->name);
-    *result = (sim_result){.steps = run->step, .ended = run->world.now - run->start, .packets = run->world.sent, .excused = run->wish.excused};
+    *result = (sim_result){.steps = run->step, .ended = run->world.now - run->start, .packets = run->world.sent, .excuses = run->wish.excuses};
     const uint64_t hashes[] = {run->world.hash, run->event_hash, run->world.sent, run->world.now};
     static const uint64_t seed[2] = {31, 32};
     result->hash = roam_siphash(seed, span_make((const char *)hashes, sizeof hashes));

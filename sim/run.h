@@ -24,9 +24,23 @@ typedef struct sim_plan {
 
 /* Everything from the seed. */
 void plan_draw(sim_plan *plan, uint64_t seed);
+/* What a scenario needs of the rest of its plan: some are about one profile. */
+void plan_fit(sim_plan *plan);
 /* The words after "roam sim " that repeat this run: "--seed 0x1 --scenario out ...". Terminated. */
 #define PLAN_TEXT_MAX 900u
 void plan_print(const sim_plan *plan, char text[PLAN_TEXT_MAX]);
+
+/* Why a rule did not count in a run, from the moment of its cause on. None of them lets go of more than it says. */
+typedef enum sim_excuse {
+    EXCUSED_MEMORY,    /* a call or message ended, and said so, because an allocation was refused */
+    EXCUSED_REFUSED,   /* ... because the peer or server of this profile refused it before it was up */
+    EXCUSED_AWAY,      /* a call ended because no packet could pass for too long */
+    EXCUSED_UNREACHED, /* it never reached the callee, whose address had changed, or whom the server had forgotten */
+    EXCUSED_FORGOTTEN, /* the server forgot the transaction of a call that was not up, and its answers with it */
+    EXCUSED_SILENT,    /* no sound after a move: the peer of this profile accepts no other address */
+    SIM_EXCUSES
+} sim_excuse;
+const char *excuse_text(sim_excuse excuse); /* "memory" */
 
 typedef struct sim_result {
     sim_rule rule; /* RULE_NONE: all was well */
@@ -36,7 +50,7 @@ typedef struct sim_result {
     uint32_t steps;  /* inputs of alice's agent */
     roam_time ended; /* virtual time used */
     uint64_t packets;
-    bool excused;    /* a call may have ended for a reason: offline too long, no memory */
+    unsigned excuses; /* bits of sim_excuse: what was not held against the agent */
 } sim_result;
 
 /* Who wants to see what happens. All may be NULL. */

@@ -30,6 +30,10 @@ typedef struct sim_scenario {
     sim_act acts[SCENARIO_ACTS];
     size_t nacts;
     uint32_t answer_ms[SIM_ACTORS]; /* who answers a call by itself, after so long; NEVER_MS: an act does, or nobody */
+    const char *peer, *server; /* the profiles it is about; NULL: any */
+    uint32_t span_ms;   /* faults are drawn within this time; 0: 3.5 s */
+    uint32_t lease_s;   /* alice registers for so long; 0: an hour */
+    bool no_register;   /* alice does not */
     bool short_session; /* session timers of 90 s */
     bool carol;        /* takes part */
     bool use_update;   /* the account of alice refreshes by UPDATE where it may */

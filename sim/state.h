@@ -13,7 +13,7 @@
 typedef struct sim_run_state sim_run_state;
 
 /* One change of the device at one time. */
-typedef enum sim_atom_kind { ATOM_NETS, ATOM_HOLE, ATOM_SLEEP, ATOM_NAMES, ATOM_REFUSE, ATOM_MEMORY, ATOM_STARVE, ATOM_LINK, ATOM_REBIND, ATOM_PEER_NET } sim_atom_kind;
+typedef enum sim_atom_kind { ATOM_NETS, ATOM_HOLE, ATOM_SLEEP, ATOM_NAMES, ATOM_REFUSE, ATOM_MEMORY, ATOM_STARVE, ATOM_LINK, ATOM_REBIND, ATOM_PEER_NET, ATOM_RESTART } sim_atom_kind;
 
 typedef struct sim_atom {
     roam_timer timer;
@@ -32,24 +32,36 @@ typedef struct sim_heap {
     roam_random random;
 } sim_heap;
 
-/* What the users want, and what became of it. */
-typedef struct sim_wish {
-    bool call;           /* somebody called */
+/* A call that somebody wished for. */
+typedef struct sim_pair {
     sim_who caller, callee;
+    uint32_t alice;      /* where she called: her id of it */
     bool started;        /* the caller's device has the call */
     bool heard;          /* the callee's, too */
     bool up;             /* it was up at both ends */
-    bool over;           /* a user ended it */
+    bool over;           /* a user ended it, or it has ended for a reason that counts */
+    uint64_t received[2]; /* RTP accepted, at the last look: at the caller, the callee */
+} sim_pair;
+
+#define WISH_PAIRS 2u
+
+/* What the users want, and what became of it. */
+typedef struct sim_wish {
+    sim_pair pairs[WISH_PAIRS];
+    size_t npairs;
     bool refused[SIM_ACTORS]; /* refuses whatever rings there */
     bool hold[SIM_ACTORS];
     uint32_t held[SIM_ACTORS]; /* which call: one that takes its place (RFC 3891) is not held */
-    bool transfer;       /* alice sends bob to carol */
+    bool transfer;       /* one of alice and bob sends the other to carol */
+    bool transfer_asked; /* bob does: what he hears of it is not looked at */
     roam_transfer_state transfer_state;
     bool subscribed;
-    unsigned messages, answered; /* sent by alice; answered */
+    unsigned messages, answered; /* sent; answered */
+    sim_who message_to;
     int message_code;    /* the last answer */
-    bool excused;        /* it may have ended: see `why` */
-    const char *why;
+    unsigned message_heard; /* came to an agent */
+    unsigned infos, infos_answered;
+    unsigned excuses;    /* bits of sim_excuse: what was needed in this run */
 } sim_wish;
 
 struct sim_run_state {
@@ -63,8 +75,11 @@ struct sim_run_state {
     roam_nat nat;            /* before alice, where the plan says so */
     sim_actor actors[SIM_ACTORS];
     sim_actor phones[RUN_PHONES]; /* bob's others */
+    bool bob_moves;          /* a FAULT_PEER moves him */
     bool no_media;           /* after a move there may be no sound */
     bool may_hold;           /* bob may hold by himself */
+    bool may_end;            /* ... and end a call */
+    bool may_refuse;         /* the peer or server may refuse a call that is not up */
     roam_time heal_max;
     sim_wish wish;
     roam_time start;
@@ -89,6 +104,7 @@ struct sim_run_state {
     int nets[2];
     int peer_net;
     bool peer_moved;
+    roam_time restarted_at;  /* the server; ROAM_NEVER: it did not */
     roam_time away_since;    /* no packet can pass since; ROAM_NEVER: some can */
     roam_time longest_away;
 
@@ -100,9 +116,9 @@ struct sim_run_state {
     /* heal */
     roam_time healed_at;
     unsigned quiet;          /* checks in a row at which all was well */
-    uint64_t received[SIM_ACTORS];
     roam_time later_until;
-    char last_end[128];      /* how alice's last call ended */
+    int last_status;         /* how alice's last call ended */
+    char last_end[128];
 };
 
 /* ---- device.c ---- */
@@ -121,6 +137,8 @@ sim_rule heal_check(sim_run_state *run, char text[400]);
 /* At every tick, healed or not: a call that ended and must not have. */
 void heal_watch(sim_run_state *run);
 
+/* An excuse was needed. */
+void run_excuse(sim_run_state *run, sim_excuse excuse, const char *why);
 void run_note(sim_run_state *run, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 #endif

@@ -66,6 +66,7 @@ bool sweep_init(sim_sweep *sweep, const sim_sweep_options *options)
                 plan.peer = options->peer ? options->peer : plan.peer;
                 plan.server = options->server ? options->server : plan.server;
             }
+            plan_fit(&plan);
             if ((options->scenario && options->scenario != &sim_scenarios[i]) || !chosen)
                 continue;
             if (!add(sweep, &plan)) {

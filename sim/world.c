@@ -632,6 +632,20 @@ sim_node *world_peer(sim_world *world, const char *addr, const roam_peer_config 
     return node;
 }
 
+void world_move_peer(sim_node *peer, const char *addr)
+{
+    sim_world *world = peer->world;
+    const sim_socket *before = socket_at(world, &peer->local);
+    uint32_t old = before ? before->id : 0, socket = ++world->next_socket;
+    peer->local = sim_addr(addr);
+    int err = socket_open(peer, socket, &peer->local);
+    if (!err)
+        err = peer_move(peer->peer, world->now, socket, &peer->local);
+    assert(err == 0);
+    (void)err;
+    socket_close(peer, old);
+}
+
 /* ---- time ---- */
 
 /* So often a node may be due without time going on. */

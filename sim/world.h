@@ -37,6 +37,7 @@ struct sim_node {
     sim_node_type type;
     char name[16];
     roam_addr local; /* server, peer: where SIP is received */
+    bool hole;       /* whatever it sends or is sent vanishes, and nobody is told */
     /* agent */
     roam_ua *ua;
     roam_net_addr addrs[WORLD_MAX_ADDRS];
@@ -52,7 +53,6 @@ struct sim_node {
     unsigned refuse;      /* so many sockets are refused from now on, with refuse_err */
     int refuse_err;
     struct roam_nat *nat; /* between this agent and the rest; owned by the test. NULL: none */
-    bool hole;            /* whatever it sends or is sent vanishes, and nobody is told */
     bool asleep;          /* the device sleeps: no packet, no timer, no news; see world_wake */
     bool flushing;        /* its outputs are being carried out */
     bool news;            /* the addresses changed while it slept */
@@ -142,6 +142,8 @@ struct roam_testserver_config;
 sim_node *world_server(sim_world *world, const char *addr, const struct roam_testserver_config *config, const char *const *users);
 struct roam_peer_config;
 sim_node *world_peer(sim_world *world, const char *addr, const struct roam_peer_config *config);
+/* The host of a peer has this address in place of the one before, and the peer knows. What is on its way to the old one is lost. */
+void world_move_peer(sim_node *peer, const char *addr);
 
 /* What a name means from now on; `ip` NULL: nothing. Names that nobody gave a meaning have no address. */
 void world_name(sim_world *world, const char *name, const char *ip);
