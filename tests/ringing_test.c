@@ -418,6 +418,51 @@ static void test_adopted(void **state)
     scene_free(s);
 }
 
+/* The same, and the callee's Contact is at an address that we have never sent to: the route to it is not known when the answer is taken. And so with an answer that needed no adoption: nobody was offline.
+ * A Contact of a family for which there is no address: no path until there is one. */
+static void test_adopted_elsewhere(void **state)
+{
+    (void)state;
+    for (int moved = 0; moved < 3; moved++) {
+        hand h;
+        seen invite;
+        char text[4096];
+        roam_writer w;
+        static roam_header_space space;
+        roam_message m;
+        scene *s = begin_as(&h, ROAM_100REL_SUPPORTED);
+        roam_call_id id = call_hand(&h, s, &invite);
+        seen found = invite;
+        if (moved) {
+            move_to(s, scene_cell, ROAM_MS(120));
+            found.from = hand_asked(&h, "INVITE")->from;
+        }
+        world_forget(s->agent);
+        assert_int_equal(message_parse(&m, &space, span_of(found.text)), 0);
+        writer_init(&w, text, sizeof text);
+        write_response_head(&w, &m, 200, SPAN(""), SPAN("far"), &found.from);
+        write_lit(&w, "Contact: <sip:far@");
+        write_cstr(&w, moved == 2 ? "[2001:db8::88]" : "203.0.113.88");
+        write_lit(&w, ":5070>\r\n" ALLOWS);
+        write_body(&w, SPAN("application/sdp"), SPAN(HAND_SDP));
+        world_inject(&s->world, &found.to, &found.from, writer_span(&w));
+        world_run(&s->world, ROAM_MS(150));
+        assert_int_equal(call_of(s->agent, id).state, ROAM_CALL_CONFIRMED);
+        if (moved == 2) {
+            assert_int_equal(call_of(s->agent, id).link, ROAM_LINK_RECONNECTING);
+            scene_free(s);
+            continue;
+        }
+        roam_addr far = sim_addr("203.0.113.88:5070");
+        const seen *ack = last_from(s, moved ? CELL : WIFI, "ACK sip:far@203.0.113.88:5070");
+        assert_non_null(ack);
+        assert_true(roam_addr_equal(&ack->to, &far));
+        assert_int_equal(world_progress(s->agent, ROAM_IP_CHANGE_OFFLINE, id) != NULL, false);
+        assert_int_equal(call_of(s->agent, id).link, moved ? ROAM_LINK_MOVING : ROAM_LINK_OK);
+        scene_free(s);
+    }
+}
+
 /* The farewell of the dialog that was taken over comes before the 200 of the INVITE that did it (RFC 5407's kind of disorder): the call lives. */
 static void test_bye_overtakes(void **state)
 {
@@ -652,7 +697,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_nothing_heard), cmocka_unit_test(test_takeover), cmocka_unit_test(test_gone),
         cmocka_unit_test(test_no_replaces), cmocka_unit_test(test_second_change), cmocka_unit_test(test_hang_up_in_the_middle),
         cmocka_unit_test(test_hang_up_offline), cmocka_unit_test(test_old_path_alive), cmocka_unit_test(test_same_address),
-        cmocka_unit_test(test_prack_moves), cmocka_unit_test(test_early_media_moves), cmocka_unit_test(test_adopted),
+        cmocka_unit_test(test_prack_moves), cmocka_unit_test(test_early_media_moves), cmocka_unit_test(test_adopted), cmocka_unit_test(test_adopted_elsewhere),
         cmocka_unit_test(test_bye_overtakes), cmocka_unit_test(test_no_memory), cmocka_unit_test(test_world),
         cmocka_unit_test(test_world_declined), cmocka_unit_test(test_black_hole), cmocka_unit_test(test_sweep),
         cmocka_unit_test(test_hang_up_unheard), cmocka_unit_test(test_taken_and_lost), cmocka_unit_test(test_lost_answer_found), cmocka_unit_test(test_edge_refuses),

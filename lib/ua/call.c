@@ -433,6 +433,8 @@ bool call_keep_path(roam_call *call)
     if (err)
         return false;
     if (!find_route(call, &source.ip, &link)) {
+        if (net_route_awaited(ua, call->hop_dest, call->flow))
+            return true; /* another hop, asked about a moment ago: by the path in use until the answer comes */
         const char *dead = watch_why(ua, call->hop_dest, call->account->link, NULL);
         if (call->hop_dest->answered || !ua->config.route_answers || call->flow)
             path_offline(call, dead ? dead : "no path to the next hop");

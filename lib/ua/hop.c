@@ -55,6 +55,8 @@ roam_hop_state hop_keep(roam_ua *ua, roam_hop *hop, uint32_t link, const roam_ur
     if (!choose_route(ua, hop->dest, link, &source.ip, &source_link)) {
         if (!hop->dest->answered && ua->config.route_answers && !hop->flow)
             return HOP_WAIT;
+        if (net_route_awaited(ua, hop->dest, hop->flow))
+            return resolving ? HOP_WAIT : HOP_UP;
         if (hop->flow)
             leave(ua, hop, link, news);
         return HOP_OFFLINE;

@@ -167,6 +167,11 @@ bool net_route(const roam_ua *ua, const roam_net_dest *dest, uint32_t link, roam
     return false;
 }
 
+bool net_route_awaited(const roam_ua *ua, const roam_net_dest *dest, const roam_flow *flow)
+{
+    return ua->config.route_answers && !dest->answered && flow_usable(flow) && flow->path->local.ip.family == dest->ip.family;
+}
+
 bool net_alive(const roam_ua *ua, const roam_ip *ip)
 {
     if (!ua->net.have_picture || is_loopback(ip))

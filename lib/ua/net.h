@@ -66,6 +66,8 @@ bool net_route(const roam_ua *ua, const roam_net_dest *dest, uint32_t link, roam
 bool net_alive(const roam_ua *ua, const roam_ip *ip);
 /* Its entry in the picture, on that link where it is not 0; NULL: not there. */
 const roam_net_addr *net_addr(const roam_ua *ua, const roam_ip *ip, uint32_t link);
+/* Is the host just being asked which source leads to this destination, and does this flow, used so far toward another one, do meanwhile? */
+bool net_route_awaited(const roam_ua *ua, const roam_net_dest *dest, const roam_flow *flow);
 /* Is it still the same address on the same link of the same network? Unknown (0) is the same. */
 bool net_stands(const roam_ua *ua, const roam_ip *ip, uint32_t link, uint64_t network);
 /* The identity of the network an address is on; 0: unknown. */
