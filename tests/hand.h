@@ -13,6 +13,7 @@ typedef struct hand {
     unsigned cseq, branch;
     const char *from; /* the source of what it sends; NULL: its own address */
     const char *contact; /* of its requests; NULL: its own address */
+    const char *answer_contact; /* of its responses; NULL: its own address */
     const char *user; /* of its From; NULL: "hand" */
     char call_id[128], own_tag[64], agent_tag[128], target[256];
 } hand;
@@ -128,7 +129,9 @@ static inline void hand_answer_tagged(hand *h, const seen *e, unsigned status, c
     assert_int_equal(message_parse(&m, &space, span_of(e->text)), 0);
     writer_init(&w, text, sizeof text);
     write_response_head(&w, &m, status, SPAN(""), span_of(tag), &e->from);
-    write_lit(&w, "Contact: <sip:hand@" HAND ":5060>\r\n");
+    write_lit(&w, "Contact: <");
+    write_cstr(&w, h->answer_contact ? h->answer_contact : "sip:hand@" HAND ":5060");
+    write_lit(&w, ">\r\n");
     write_cstr(&w, headers);
     write_body(&w, *body ? SPAN("application/sdp") : SPAN(""), span_of(body));
     assert_false(w.overflow);

@@ -299,8 +299,10 @@ static void test_ringing_and_move(void **state)
         assert_true(question->time == t0);
         assert_non_null(strstr(question->text, "Contact: <sip:alice@" CELL));
         assert_null(strstr(question->text, "m=audio"));
+        h.answer_contact = has_update ? NULL : "sip:elsewhere@" HAND ":5060"; /* of a response to OPTIONS: not a target (RFC 3261 12.2) */
         if (status)
             hand_answer(&h, question, status, "", "");
+        h.answer_contact = NULL;
         if (status == 481) {
             world_run(&s->world, ROAM_MS(1200));
             assert_int_equal(calls_of(s->agent), 1);
@@ -319,6 +321,7 @@ static void test_ringing_and_move(void **state)
         world_run(&s->world, ROAM_SECONDS(11));
         if (has_update && (status == 200 || status == 500))
             assert_int_equal(hand_count(&h, "UPDATE"), 2);
+        assert_null(last_from(s, CELL, "OPTIONS sip:elsewhere@"));
         if (has_update && status == 405)
             assert_non_null(asked_options(s));
         world_run(&s->world, ROAM_SECONDS(40));

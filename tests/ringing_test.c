@@ -565,6 +565,15 @@ static void test_hang_up_unheard(void **state)
 
 /* ---- a whole world: registrar, record-routing proxy, callee ---- */
 
+/* INVITEs that made the callee ring. */
+static size_t times_rung(const scene *s)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < s->nlog; i++)
+        n += strncmp(s->log[i].text, "SIP/2.0 180", 11) == 0 && is_ip(s->log[i].from.ip, CALLEE) && !scene_is_repeat(s, i);
+    return n;
+}
+
 /* The callee answers so long after the change of address, or declines: it rings once, and nobody is left with half a call. */
 static void test_world(void **state)
 {
@@ -585,11 +594,7 @@ static void test_world(void **state)
         assert_int_equal(call_of(s->agent, id).state, ROAM_CALL_CONFIRMED);
         assert_two_way(s, s->agent, id);
         assert_int_equal(roam_call_list(s->agent->ua, NULL, 0), 1);
-        size_t rang = 0; /* INVITEs that made it ring */
-        for (size_t k = 0; k < s->nlog; k++)
-            rang += strncmp(s->log[k].text, "SIP/2.0 180", 11) == 0 && is_ip(s->log[k].from.ip, CALLEE) &&
-                    !scene_is_repeat(s, k);
-        assert_int_equal(rang, 1);
+        assert_int_equal(times_rung(s), 1);
         scene_free(s);
     }
 }
@@ -636,6 +641,48 @@ static void test_black_hole(void **state)
     assert_true(is_ip(call_of(s->agent, id).local.ip, CELL));
     assert_two_way(s, s->agent, id);
     scene_free(s);
+}
+
+/* A NAT forgets its ports while it rings: what is said to the INVITE goes to the old one. Out: the keepalive finds out, and the call is taken over when it is answered. In: the caller, who gave up
+ * meanwhile, is asked, and the ringing ends. */
+static void test_rebinding(void **state)
+{
+    (void)state;
+    for (int in = 0; in < 2; in++) {
+        static const uint8_t seed[32] = "ringing test";
+        roam_nat_config config = {.external = sim_ip("203.0.113.77")};
+        roam_account_config account = scene_account(NULL, NULL);
+        roam_peer_config callee = {.answer = PEER_ANSWERS, .answer_after = ROAM_SECONDS(4)};
+        roam_mem mem;
+        roam_nat nat;
+        mem_init(&mem, NULL);
+        assert_int_equal(nat_init(&nat, &mem, seed, &config), 0);
+        account.keepalive = 2;
+        scene *s = scene_new((scene_options){.nat = &nat, .callee = &callee, .account = &account});
+        roam_call_id id = 0;
+        uint32_t theirs = 0;
+        if (in)
+            assert_int_equal(peer_call(s->callee->peer, s->world.now, "sip:alice@example.com", &theirs), 0);
+        else
+            id = call_to(s->agent, s->account, "bob");
+        world_run(&s->world, ROAM_SECONDS(1));
+        nat_rebind(&nat, NULL);
+        if (in) {
+            assert_int_equal(roam_call_list(s->agent->ua, &id, 1), 1);
+            assert_int_equal(peer_hangup(s->callee->peer, s->world.now, theirs), 0);
+            world_run(&s->world, ROAM_SECONDS(46)); /* so long the caller waits for a response to its CANCEL, in a dialog that lives */
+            assert_int_equal(roam_call_list(s->agent->ua, NULL, 0), 0);
+            assert_string_equal(world_last(s->agent, ROAM_EVENT_CALL_STATE)->reason, "the caller gave up while away");
+        } else {
+            world_run(&s->world, ROAM_SECONDS(9));
+            assert_int_equal(call_of(s->agent, id).state, ROAM_CALL_CONFIRMED);
+            assert_int_equal(call_of(s->agent, id).link, ROAM_LINK_OK);
+            assert_two_way(s, s->agent, id);
+            assert_int_equal(times_rung(s), 1);
+        }
+        scene_free(s);
+        nat_free(&nat);
+    }
 }
 
 typedef enum ending { ANSWERED, HUNG_UP, REFUSED } ending;
@@ -700,7 +747,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_prack_moves), cmocka_unit_test(test_early_media_moves), cmocka_unit_test(test_adopted), cmocka_unit_test(test_adopted_elsewhere),
         cmocka_unit_test(test_bye_overtakes), cmocka_unit_test(test_no_memory), cmocka_unit_test(test_world),
         cmocka_unit_test(test_world_declined), cmocka_unit_test(test_black_hole), cmocka_unit_test(test_sweep),
-        cmocka_unit_test(test_hang_up_unheard), cmocka_unit_test(test_taken_and_lost), cmocka_unit_test(test_lost_answer_found), cmocka_unit_test(test_edge_refuses),
+        cmocka_unit_test(test_rebinding), cmocka_unit_test(test_hang_up_unheard), cmocka_unit_test(test_taken_and_lost), cmocka_unit_test(test_lost_answer_found), cmocka_unit_test(test_edge_refuses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

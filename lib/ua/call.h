@@ -145,6 +145,7 @@ struct roam_call {
     roam_client_txn *invite; /* outgoing: the initial INVITE */
     uint32_t invite_cseq;
     roam_time invite_gone;   /* when its path was lost; 0: it is there */
+    roam_addr invite_mapped; /* where the next hop saw it come from; family 0: not told */
     bool invite_unknown;     /* it left before the registrar knew us on its path: an edge may have refused it for that */
     unsigned invite_refused; /* so often, on this path */
     roam_time invite_after;  /* not again before the REGISTER is answered, or this time; 0: now */
@@ -318,6 +319,7 @@ void call_ring(roam_call *call);
 bool call_too_many(const roam_ua *ua, const roam_account *account, const roam_addr *source);
 /* Do requests of this call's peer come from there? From the account's own server, from where ours go, from where its INVITE came. */
 bool call_usual_way(const roam_call *call, const roam_addr *source);
+void call_ring_rebound(roam_call *call); /* the path is the same, our address on it is another: what the caller says before its ACK goes astray */
 void call_run_ringing(roam_call *call); /* what is to be said before the answer, and what a move makes necessary */
 
 /* ---- call_in.c ---- */

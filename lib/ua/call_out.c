@@ -93,6 +93,7 @@ static int send_invite(roam_call *call, const roam_call_leg *leg)
     early_offered(call);
     call->invite_cseq = call->dialog.local_cseq;
     call->invite_gone = call->invite_after = 0;
+    call->invite_mapped = watch_mapped(call->flow);
     call->invite_unknown = !account_known_on(call->account, call->flow->path);
     env_cancel(&ua->env, &call->life_timer);
     call->telling = (roam_told){call->flow->path->id, leg->rtp_socket, call->hold_wanted, call->wish};
@@ -121,8 +122,12 @@ static bool invite_reachable(const roam_call *call)
         return false;
     if (path->state == PATH_UP && call->hop_dest && watch_dead(call->ua, call->hop_dest, &path->local.ip, path->link))
         return false;
+    if (watch_rebound_since(call->flow, &call->invite_mapped) && roam_addr_equal(&path->local, &call->flow->path->local))
+        return false;
     if (path->state == PATH_UP)
         return true;
+    if (!client_txn_has_provisional(call->invite)) /* it may not have arrived, and is not repeated */
+        return false;
     return roam_addr_equal(&path->local, &call->flow->path->local) && ua_now(call->ua) - call->invite_gone < ANSWER_REPEATED;
 }
 
@@ -184,12 +189,9 @@ static void check_recovered(roam_call *call, bool reachable)
 {
     if (call->move.state != MOVE_RUNNING)
         return;
-    if (client_txn_flow(call->invite)->path == call->flow->path) {
-        if (!client_txn_has_provisional(call->invite))
-            return; /* calling again: nobody has it yet */
-    } else if (reachable ? !early_all_told(call) : !early_any_told(call)) {
-        return;
-    }
+    bool here = client_txn_flow(call->invite)->path == call->flow->path;
+    if (!reachable ? !early_any_told(call) : here ? !client_txn_has_provisional(call->invite) : !early_all_told(call))
+        return; /* where it is called again nobody has it yet */
     env_cancel(&call->ua->env, &call->move_timer);
     move_recovered(&call->move);
     call_set_link(call, ROAM_LINK_OK, call->state == ROAM_CALL_EARLY ? "rings on" : "calls on");
@@ -378,6 +380,8 @@ void call_on_invite(void *user, roam_client_txn *txn, roam_client_event event, c
         return;
     }
     unsigned code = event == CLIENT_RESPONSE ? response->status : event == CLIENT_TIMEOUT ? 408 : 503;
+    if (event == CLIENT_RESPONSE)
+        call->invite_mapped = watch_seen_address(response, &client_txn_flow(txn)->path->local);
     if (code < 200) {
         if (code > 100 && call->dialog.state == DIALOG_NONE)
             early_provisional(call, response);

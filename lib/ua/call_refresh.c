@@ -1,6 +1,6 @@
 /* Our refreshes of a dialog: hold, resume, a move, the session timer. What the peer was told last (call->told) is compared with what is wanted;
  * a difference is sent, as soon as nothing else of offer and answer is under way. */
-#include "ua/call.h"
+#include "ua/early.h"
 
 #include <assert.h>
 
@@ -192,14 +192,16 @@ void call_force_refresh(roam_call *call, const char *why)
 
 void call_rebound(roam_call *call, const char *why)
 {
-    if (call->state != ROAM_CALL_CONFIRMED || !flow_usable(call->flow))
-        return; /* a call that is not up yet has its INVITE, or its answer, to go by */
+    if (!flow_usable(call->flow) || call->state == ROAM_CALL_DISCONNECTING || call->state == ROAM_CALL_ENDED)
+        return;
     if (call->account->policy.reinvite_flags == 0 || call->account->policy.hangup_calls)
         return;
     call_path_lost(call); /* an answer to what is out would go to the old mapping */
     call->move.evidence = why;
     call_move_begin(call, &call->flow->path->local, true, why);
     call->move_in_place = true;
+    early_rebound(call);
+    call_ring_rebound(call);
     /* A peer that latches on to a source lets go of it for another address in the SDP only. One that follows has not fallen silent. */
     if (call_wants_media_move(call) && call_media_expected(call) && !call_media_alive(call, 0))
         call->leg_generation++;

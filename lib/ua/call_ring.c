@@ -324,6 +324,18 @@ static void say_what_waits(roam_call *call)
     }
 }
 
+void call_ring_rebound(roam_call *call)
+{
+    probe_stop(call);
+    if (call->state == ROAM_CALL_INCOMING) {
+        call->ring_moved = true;
+        if (call->reliable.state == RELIABLE_SENT)
+            reliable_moved(&call->reliable);
+    }
+    if (accept_waiting(&call->accept))
+        call->accept_moved = true;
+}
+
 void call_run_ringing(roam_call *call)
 {
     if (!call->uas)

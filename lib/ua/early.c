@@ -621,6 +621,12 @@ void early_path_lost(roam_call *call)
     }
 }
 
+void early_rebound(roam_call *call)
+{
+    list_each(e, &call->earlies, roam_early_dialog, node)
+        e->told.path = 0;
+}
+
 static void on_nothing(void *user, roam_client_txn *txn, roam_client_event event, const roam_message *response)
 {
     (void)user, (void)txn, (void)event, (void)response;

@@ -58,6 +58,7 @@ bool early_any_told(const roam_call *call); /* one at least */
 /* None is live, and the callee says that it knows one no more. */
 bool early_gone(const roam_call *call);
 void early_path_lost(roam_call *call);
+void early_rebound(roam_call *call); /* the path is the same, our address on it is another */
 /* All are over, the session is as if nobody had answered; with `media` the stream is told that, too. */
 void early_drop(roam_call *call, bool media);
 /* BYE in each live one but the first `skip`: for an INVITE whose answers do not reach us (RFC 3261 15: the caller may). */

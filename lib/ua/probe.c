@@ -94,6 +94,7 @@ static void ask(roam_call *call, bool update)
 
 static void wait(roam_call *call, roam_time delay, const char *why)
 {
+    call->probe.attempt = (roam_auth_attempt){0}; /* the next question is another one */
     set_state(call, PROBE_WAIT, why);
     if (env_arm(&call->ua->env, &call->probe.timer, delay) != 0)
         set_state(call, PROBE_DUE, "no memory to wait");
@@ -161,7 +162,7 @@ static void on_probe(void *user, roam_client_txn *txn, roam_client_event event, 
     p->txn = NULL;
     unsigned code = event == CLIENT_RESPONSE ? response->status : 408;
     if (code < 300 || (!p->is_update && (code == 405 || code == 501))) { /* also who does not know OPTIONS knows the dialog */
-        if (code < 300)
+        if (code < 300 && p->is_update) /* OPTIONS says nothing about the target (RFC 3261 12.2) */
             dialog_target_refresh(&call->dialog, response);
         answered(call);
     } else if (code == 481 && call->state == ROAM_CALL_INCOMING && !p->doubted) {

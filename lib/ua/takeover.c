@@ -125,6 +125,7 @@ static int send_replacing(roam_takeover *t, roam_early_dialog *e, const roam_cal
     if (!t->txn)
         return ROAM_ENOMEM;
     t->early = e;
+    t->mapped = watch_mapped(call->flow);
     t->cseq = t->dialog.local_cseq;
     t->telling = (roam_told){call->flow->path->id, leg->rtp_socket, call->hold_wanted, call->wish};
     move_sent(&call->move);
@@ -168,7 +169,7 @@ static bool new_leg_heard(roam_takeover *t)
 void takeover_check_path(roam_call *call)
 {
     roam_takeover *t = call->takeover;
-    if (!t || t->state != TAKEOVER_ASKING || client_txn_flow(t->txn)->path->state == PATH_UP)
+    if (!t || t->state != TAKEOVER_ASKING || (client_txn_flow(t->txn)->path->state == PATH_UP && !watch_rebound_since(client_txn_flow(t->txn), &t->mapped)))
         return;
     t->lost = true;
     if (t->early)
@@ -252,6 +253,8 @@ bool takeover_event(roam_call *call, roam_client_txn *txn, roam_client_event eve
         return true;
     }
     unsigned code = event == CLIENT_RESPONSE ? response->status : event == CLIENT_TIMEOUT ? 408 : 503;
+    if (event == CLIENT_RESPONSE)
+        t->mapped = watch_seen_address(response, &client_txn_flow(txn)->path->local);
     if (code < 200)
         return true;
     call_look(call);

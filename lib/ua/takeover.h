@@ -23,6 +23,7 @@ typedef struct roam_takeover {
     roam_dialog dialog;
     roam_session session;
     roam_told telling;
+    roam_addr mapped;   /* where the next hop saw the INVITE come from; family 0: not told */
     uint32_t cseq;
     roam_auth_attempt attempt;
     roam_timer timer;   /* the next round; bounds a round that nobody answers */

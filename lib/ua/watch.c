@@ -342,7 +342,7 @@ static void alive(roam_watch *w, const char *why)
     }
 }
 
-static roam_addr seen_address(const roam_message *response, const roam_addr *local)
+roam_addr watch_seen_address(const roam_message *response, const roam_addr *local)
 {
     roam_via via;
     roam_addr seen = {0};
@@ -365,7 +365,7 @@ static void on_event(void *user, roam_client_txn *txn, roam_client_event event, 
     }
     if (w->sends == 1 && ua_now(ua) - w->began < ua->sip.timers.t1) /* neither of us has repeated it */
         w->rtt = ua_now(ua) - w->began;
-    roam_addr seen = seen_address(response, &w->flow->path->local);
+    roam_addr seen = watch_seen_address(response, &w->flow->path->local);
     stop_asking(w);
     w->dest->answers = true;
     bool other = seen.ip.family && w->mapped.ip.family && !roam_addr_equal(&seen, &w->mapped);
@@ -382,7 +382,7 @@ void watch_answered(roam_ua *ua, roam_client_txn *txn, roam_flow *flow, const ro
     (void)ua;
     if (!w || txn == w->txn)
         return;
-    roam_addr seen = seen_address(response, &flow->path->local);
+    roam_addr seen = watch_seen_address(response, &flow->path->local);
     if (seen.ip.family && w->mapped.ip.family && !roam_addr_equal(&seen, &w->mapped)) {
         if (w->state == WATCH_QUIET || w->state == WATCH_ASKING) { /* an old answer, or another address: the probe decides */
             if (w->rebinds <= MAX_REBINDS)

@@ -103,4 +103,16 @@ const char *watch_why(const roam_ua *ua, const roam_net_dest *dest, uint32_t lin
 void watch_answered(roam_ua *ua, roam_client_txn *txn, roam_flow *flow, const roam_message *response);
 void watch_unanswered(roam_ua *ua, roam_client_txn *txn, roam_flow *flow);
 
+/* Our address in the top Via of a response, as the next hop saw it: where the answers to that request go (RFC 3261 18.2.1, RFC 3581). Family 0: it does not say. */
+roam_addr watch_seen_address(const roam_message *response, const roam_addr *local);
+/* Answers to a request that was seen as coming from `mapped` do not reach us any more: a NAT shows this flow at another address now. */
+static inline bool watch_rebound_since(const roam_flow *flow, const roam_addr *mapped)
+{
+    return mapped->ip.family && flow->watch && flow->watch->mapped.ip.family && !roam_addr_equal(mapped, &flow->watch->mapped);
+}
+static inline roam_addr watch_mapped(const roam_flow *flow) /* family 0: not known */
+{
+    return flow->watch ? flow->watch->mapped : (roam_addr){0};
+}
+
 #endif
