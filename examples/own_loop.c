@@ -204,14 +204,14 @@ static void gather_networks(host *h)
     if (getifaddrs(&list) != 0)
         return;
     for (struct ifaddrs *a = list; a && network.naddrs < ADDRS_MAX; a = a->ifa_next) {
-        const bool works =
-            (a->ifa_flags & (IFF_UP | IFF_RUNNING)) == (IFF_UP | IFF_RUNNING) && !(a->ifa_flags & IFF_LOOPBACK);
+        const bool works = (a->ifa_flags & (IFF_UP | IFF_RUNNING)) == (IFF_UP | IFF_RUNNING);
         const roam_addr addr = a->ifa_addr ? from_sockaddr(a->ifa_addr) : (roam_addr){.port = 0};
         if (!works || !addr.ip.family || addr.ip.scope || !a->ifa_netmask)
             continue;
         const uint32_t link = if_nametoindex(a->ifa_name);
+        const uint32_t metric = a->ifa_flags & IFF_LOOPBACK ? UINT32_MAX : link; /* no way out: for this machine only */
         addrs[network.naddrs++] =
-            (roam_net_addr){.ip = addr.ip, .prefix = prefix_length(a->ifa_netmask), .link = link, .metric = link};
+            (roam_net_addr){.ip = addr.ip, .prefix = prefix_length(a->ifa_netmask), .link = link, .metric = metric};
     }
     freeifaddrs(list);
     roam_network_update(h->ua, now_us(), &network); /* an identical picture costs nothing */
