@@ -180,7 +180,7 @@ static void carry_out(host *h, const roam_output *output)
     case ROAM_OUTPUT_SOCKET_CLOSE: close_socket(h, output->socket); break;
     case ROAM_OUTPUT_RESOLVE: resolve(h, output); break;
     case ROAM_OUTPUT_EVENT: tell(h, &output->event); break;
-    case ROAM_OUTPUT_ROUTE_WATCH: /* route_answers is false: the core chooses by prefix and metric */
+    case ROAM_OUTPUT_ROUTE_WATCH: /* never, as route_answers is false */
     case ROAM_OUTPUT_ROUTE_UNWATCH: break;
     }
 }
@@ -241,6 +241,7 @@ int main(int argc, char **argv)
     host h = {.fds[0] = {.fd = STDIN, .events = POLLIN}, .nfds = 1};
     roam_ua_config config;
     roam_ua_config_default(&config);
+    config.route_answers = false; /* we give pictures, the core chooses by prefix and metric */
     if (argc != 2 || getrandom(config.seed, sizeof config.seed, 0) != (ssize_t)sizeof config.seed)
         return 2;
     roam_account_config account;

@@ -37,7 +37,7 @@ typedef struct roam_ua_config {
     roam_ip bind;              /**< use only this local address; family 0: any */
     uint16_t rtp_port_min, rtp_port_max; /**< even ports; 0: whatever the OS gives */
     const char *codecs;        /**< preference, default "PCMU,PCMA" */
-    bool route_answers;        /**< the host answers ROUTE_WATCH outputs; false: routes come only with roam_network_update() */
+    bool route_answers;        /**< the host answers ROUTE_WATCH outputs; false: it gives pictures only (roam_network_update()), and the core chooses. Default true */
     uint32_t t1_ms, t2_ms, t4_ms; /**< RFC 3261 timers: 500, 4000, 5000 */
     uint32_t coalesce_ms;      /**< followers of a change are collected this long (handover.md): 50 */
     uint32_t register_rate;    /**< REGISTERs a second when many accounts move at once; default 10000 */
