@@ -184,6 +184,8 @@ static void on_events(uv_poll_t *poll, int status, int events)
 {
     roam_monitor *m = container_of(poll, roam_monitor, poll);
     (void)events;
+    if (status >= 0 && !netlink_drain(m->events, &m->state))
+        return; /* neighbours that are no gateway of ours */
     m->rechecks = 0;
     int err = look(m); /* reads the queue, which clears the error of lost events (ENOBUFS) as well */
     if (status < 0 && uv_poll_start(&m->poll, UV_READABLE, on_events) != 0)
@@ -214,14 +216,14 @@ static int look(roam_monitor *m)
 {
     bool doubtful = false;
     int err = 0;
-    netlink_drain(m->events);
+    netlink_drain(m->events, &m->state);
     for (int round = 0; round < ROUNDS_MAX; round++) {
         doubtful = false;
         err = take_picture(m, &doubtful);
         if (err)
             break;
         /* What changed while we looked is looked at now; a storm of changes does not keep us here. */
-        if (!netlink_drain(m->events))
+        if (!netlink_drain(m->events, &m->state))
             break;
         doubtful = true;
     }
@@ -403,7 +405,7 @@ static bool same_addrs(const roam_net_addr *a, const roam_net_addr *b, size_t n)
 {
     for (size_t i = 0; i < n; i++)
         if (!roam_ip_equal(&a[i].ip, &b[i].ip) || a[i].prefix != b[i].prefix || a[i].link != b[i].link ||
-            a[i].flags != b[i].flags || a[i].metric != b[i].metric)
+            a[i].flags != b[i].flags || a[i].metric != b[i].metric || a[i].network != b[i].network)
             return false;
     return true;
 }

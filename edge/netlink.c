@@ -5,6 +5,7 @@
 #include <libmnl/libmnl.h>
 #include <linux/if_addr.h>
 #include <linux/if_link.h>
+#include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <stdlib.h>
@@ -12,6 +13,7 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include "base/map.h"
 #include "edge/address.h"
 
 enum {
@@ -20,6 +22,7 @@ enum {
     QUERIES_A_SEND = 32, /* their answers fit any receive buffer */
     DUMP_ATTEMPTS = 8,   /* while NLM_F_DUMP_INTR says the tables changed meanwhile */
     EVENTS_A_TURN = 1024,
+    EVENT_MAX = 8192,
     EVENT_BUFFER = 1024 * 1024
 };
 
@@ -44,10 +47,13 @@ static int dump(roam_netlink *nl, uint16_t type, uint8_t family, message_fn *eac
 static int take_link(void *user, const struct nlmsghdr *message);
 static int take_addr(void *user, const struct nlmsghdr *message);
 static int take_route(void *user, const struct nlmsghdr *message);
+static int take_neighbour(void *user, const struct nlmsghdr *message);
+static uint64_t neighbour_network(const struct nlmsghdr *message, uint32_t *link, roam_ip *ip);
+static bool neighbour_news(const struct nlmsghdr *message, const roam_netlink_state *state);
 static int ask_some(roam_netlink *nl, roam_netlink_query *queries, size_t n);
 static void put_query(char *buffer, const roam_netlink_query *query, uint32_t sequence);
 static void take_answer(roam_netlink_query *query, const struct nlmsghdr *message);
-static void set_metric(roam_netlink_state *state, uint8_t family, uint32_t link, uint32_t metric);
+static void set_default(roam_netlink_state *state, uint8_t family, uint32_t link, uint32_t metric, const roam_ip *gateway);
 static void finish(roam_netlink_state *state);
 static void *grow(void *array, size_t count, size_t *cap, size_t size);
 static ssize_t receive(const struct mnl_socket *socket, void *buffer, size_t size);
@@ -93,6 +99,8 @@ int netlink_dump(roam_netlink *nl, roam_netlink_state *state)
         {RTM_GETADDR, AF_UNSPEC, take_addr},
         {RTM_GETROUTE, AF_INET, take_route},
         {RTM_GETROUTE, AF_INET6, take_route},
+        {RTM_GETNEIGH, AF_INET, take_neighbour},
+        {RTM_GETNEIGH, AF_INET6, take_neighbour},
     };
     bool interrupted = true;
     for (int attempt = 0; attempt < DUMP_ATTEMPTS && interrupted; attempt++) {
@@ -138,7 +146,7 @@ const roam_netlink_link *netlink_find_link(const roam_netlink_state *state, uint
 int netlink_subscribe(void)
 {
     static const unsigned groups[] = {RTNLGRP_LINK,       RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR, RTNLGRP_IPV4_ROUTE,
-                                      RTNLGRP_IPV6_ROUTE, RTNLGRP_IPV4_RULE,   RTNLGRP_IPV6_RULE};
+                                      RTNLGRP_IPV6_ROUTE, RTNLGRP_IPV4_RULE,   RTNLGRP_IPV6_RULE,   RTNLGRP_NEIGH};
     int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, NETLINK_ROUTE);
     if (fd < 0)
         return ROAM_EIO;
@@ -158,17 +166,27 @@ int netlink_subscribe(void)
     return fd;
 }
 
-bool netlink_drain(int fd)
+bool netlink_drain(int fd, const roam_netlink_state *state)
 {
     bool any = false;
     for (int i = 0; i < EVENTS_A_TURN; i++) {
-        char byte; /* what the event says is not needed: everything is asked again */
-        ssize_t n = recv(fd, &byte, sizeof byte, MSG_DONTWAIT | MSG_TRUNC);
+        uint32_t event[EVENT_MAX / sizeof(uint32_t)];
+        ssize_t n = recv(fd, event, sizeof event, MSG_DONTWAIT);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0 && errno != ENOBUFS)
             break; /* EAGAIN: no more */
-        any = true;
+        if (n < 0) {
+            any = true;
+            continue;
+        }
+        /* What the event says is not needed: everything is asked again. But the neighbours of a busy network come and go all the time, and are no news. */
+        int left = (int)n;
+        for (const struct nlmsghdr *m = (const struct nlmsghdr *)event; mnl_nlmsg_ok(m, left); m = mnl_nlmsg_next(m, &left)) {
+            const bool neighbour = m->nlmsg_type == RTM_NEWNEIGH || m->nlmsg_type == RTM_DELNEIGH;
+            any |= !neighbour || neighbour_news(m, state);
+        }
+        any |= left > 0; /* cut short */
     }
     return any;
 }
@@ -181,7 +199,10 @@ static int dump(roam_netlink *nl, uint16_t type, uint8_t family, message_fn *eac
     request->nlmsg_type = type;
     request->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
     request->nlmsg_seq = ++nl->sequence;
-    if (type == RTM_GETLINK) {
+    if (type == RTM_GETNEIGH) {
+        struct ndmsg *body = mnl_nlmsg_put_extra_header(request, sizeof *body);
+        body->ndm_family = family;
+    } else if (type == RTM_GETLINK) {
         struct ifinfomsg *body = mnl_nlmsg_put_extra_header(request, sizeof *body);
         body->ifi_family = family;
         mnl_attr_put_u32(request, IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
@@ -300,7 +321,9 @@ static int take_route(void *user, const struct nlmsghdr *message)
     if (message->nlmsg_type != RTM_NEWROUTE || route->rtm_dst_len != 0 || route->rtm_type != RTN_UNICAST ||
         (route->rtm_flags & (RTM_F_CLONED | RTNH_F_DEAD | RTNH_F_LINKDOWN)))
         return 0;
+    const uint8_t family = route->rtm_family == AF_INET ? 4 : 6;
     const struct nlattr *multipath = NULL;
+    roam_ip gateway = {0};
     uint32_t metric = 0, link = 0, table = route->rtm_table;
     const struct nlattr *attr;
     each_attr(attr, message, sizeof *route)
@@ -308,6 +331,8 @@ static int take_route(void *user, const struct nlmsghdr *message)
         const uint16_t type = mnl_attr_get_type(attr);
         if (type == RTA_MULTIPATH)
             multipath = attr;
+        else if (type == RTA_GATEWAY && mnl_attr_get_payload_len(attr) == (family == 4 ? 4u : 16u))
+            gateway = address_ip(family, mnl_attr_get_payload(attr), 0);
         else if (mnl_attr_get_payload_len(attr) != sizeof(uint32_t))
             continue;
         else if (type == RTA_PRIORITY)
@@ -322,9 +347,8 @@ static int take_route(void *user, const struct nlmsghdr *message)
     if (table != RT_TABLE_MAIN && table != RT_TABLE_DEFAULT)
         metric =
             metric < UINT32_MAX - 1 - NETLINK_METRIC_OTHER_TABLE ? metric + NETLINK_METRIC_OTHER_TABLE : UINT32_MAX - 1;
-    const uint8_t family = route->rtm_family == AF_INET ? 4 : 6;
     if (link)
-        set_metric(state, family, link, metric);
+        set_default(state, family, link, metric, &gateway);
     if (!multipath)
         return 0;
     const char *at = mnl_attr_get_payload(multipath);
@@ -335,7 +359,7 @@ static int take_route(void *user, const struct nlmsghdr *message)
         if (hop.rtnh_len < sizeof hop || hop.rtnh_len > left)
             break;
         if (!(hop.rtnh_flags & (RTNH_F_DEAD | RTNH_F_LINKDOWN)))
-            set_metric(state, family, (uint32_t)hop.rtnh_ifindex, metric);
+            set_default(state, family, (uint32_t)hop.rtnh_ifindex, metric, &(roam_ip){0});
         const size_t step = RTNH_ALIGN(hop.rtnh_len);
         if (step >= left)
             break;
@@ -345,21 +369,91 @@ static int take_route(void *user, const struct nlmsghdr *message)
     return 0;
 }
 
-static void set_metric(roam_netlink_state *state, uint8_t family, uint32_t link, uint32_t metric)
+static void set_default(roam_netlink_state *state, uint8_t family, uint32_t link, uint32_t metric, const roam_ip *gateway)
 {
     for (size_t i = 0; i < state->nlinks; i++) {
-        uint32_t *of = family == 4 ? &state->links[i].metric4 : &state->links[i].metric6;
-        if (state->links[i].index == link && metric < *of)
+        roam_netlink_link *l = &state->links[i];
+        uint32_t *of = family == 4 ? &l->metric4 : &l->metric6;
+        if (l->index == link && metric < *of) {
             *of = metric;
+            *(family == 4 ? &l->gateway4 : &l->gateway6) = *gateway;
+        }
     }
 }
 
-/* Addresses get the metric of their link. Link-local ones lead nowhere by default. */
+/* ---- which network: its gateway ---- */
+
+/* An address may be the same on two networks, a gateway's MAC is not. 0: the message does not tell it. */
+static uint64_t neighbour_network(const struct nlmsghdr *message, uint32_t *link, roam_ip *ip)
+{
+    static const uint64_t seed[2] = {0, 0};
+    const struct ndmsg *info = mnl_nlmsg_get_payload(message);
+    const size_t length = info->ndm_family == AF_INET ? 4 : 16;
+    const struct nlattr *attr, *to = NULL, *mac = NULL;
+    char text[16 + 32];
+    if (message->nlmsg_type != RTM_NEWNEIGH || (info->ndm_family != AF_INET && info->ndm_family != AF_INET6) ||
+        (info->ndm_state & (NUD_INCOMPLETE | NUD_FAILED | NUD_NOARP)) || !info->ndm_state)
+        return 0;
+    each_attr(attr, message, sizeof *info)
+    {
+        const uint16_t type = mnl_attr_get_type(attr);
+        if (type == NDA_DST && mnl_attr_get_payload_len(attr) == length)
+            to = attr;
+        else if (type == NDA_LLADDR && mnl_attr_get_payload_len(attr) <= 32)
+            mac = attr;
+    }
+    if (!to || !mac || !mnl_attr_get_payload_len(mac))
+        return 0;
+    memcpy(text, mnl_attr_get_payload(to), length);
+    memcpy(text + length, mnl_attr_get_payload(mac), mnl_attr_get_payload_len(mac));
+    *link = (uint32_t)info->ndm_ifindex;
+    *ip = address_ip(length == 4 ? 4 : 6, mnl_attr_get_payload(to), 0);
+    const uint64_t hash = roam_siphash(seed, span_make(text, length + mnl_attr_get_payload_len(mac)));
+    return hash ? hash : 1;
+}
+
+static bool same_host(const roam_ip *a, const roam_ip *b)
+{
+    return a->family == b->family && a->family && memcmp(a->bytes, b->bytes, address_length(a)) == 0;
+}
+
+static int take_neighbour(void *user, const struct nlmsghdr *message)
+{
+    roam_netlink_state *state = user;
+    uint32_t link;
+    roam_ip ip;
+    const uint64_t network = neighbour_network(message, &link, &ip);
+    for (size_t i = 0; network && i < state->nlinks; i++) {
+        roam_netlink_link *l = &state->links[i];
+        if (l->index == link && same_host(&ip, &l->gateway4))
+            l->network4 = network;
+        else if (l->index == link && same_host(&ip, &l->gateway6))
+            l->network6 = network;
+    }
+    return 0;
+}
+
+static bool neighbour_news(const struct nlmsghdr *message, const roam_netlink_state *state)
+{
+    uint32_t link;
+    roam_ip ip;
+    const uint64_t network = neighbour_network(message, &link, &ip);
+    for (size_t i = 0; network && i < state->nlinks; i++) {
+        const roam_netlink_link *l = &state->links[i];
+        if (l->index == link && ((same_host(&ip, &l->gateway4) && l->network4 != network) || (same_host(&ip, &l->gateway6) && l->network6 != network)))
+            return true;
+    }
+    return false;
+}
+
+/* Addresses get the network and the metric of their link. Link-local ones lead nowhere by default. */
 static void finish(roam_netlink_state *state)
 {
     for (size_t i = 0; i < state->naddrs; i++) {
         roam_net_addr *addr = &state->addrs[i];
         const roam_netlink_link *link = netlink_find_link(state, addr->link);
+        if (link)
+            addr->network = addr->ip.family == 4 ? link->network4 : link->network6;
         if (link && !address_is_link_local(&addr->ip))
             addr->metric = addr->ip.family == 4 ? link->metric4 : link->metric6;
     }

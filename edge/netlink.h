@@ -13,6 +13,8 @@ typedef struct roam_netlink_link {
     bool loopback;
     bool point_to_point;
     uint32_t metric4, metric6; /* of its default routes; UINT32_MAX: none */
+    roam_ip gateway4, gateway6; /* of the best of them; family 0: none, or several */
+    uint64_t network4, network6; /* which network it is: a hash of the gateway's address and MAC; 0: the kernel has not seen it yet */
 } roam_netlink_link;
 
 /* What the kernel has. Reused from one dump to the next; zero it first, netlink_state_free() at the end. */
@@ -46,7 +48,8 @@ const roam_netlink_link *netlink_find_link(const roam_netlink_state *state, uint
 
 /* A non-blocking socket on which every event that may change a picture arrives; negative: a roam_err. */
 int netlink_subscribe(void);
-/* Reads all that is queued (at most a fair number); true when there was any, or some were lost (ENOBUFS). */
-bool netlink_drain(int fd);
+/* Reads all that is queued (at most a fair number); true when there was any that may change `state`, or some were lost (ENOBUFS).
+ * Of neighbours only another MAC of a gateway counts. */
+bool netlink_drain(int fd, const roam_netlink_state *state);
 
 #endif

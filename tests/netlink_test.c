@@ -591,6 +591,56 @@ static void many_destinations_move_together(void **state)
     assert_int_equal(w->pictures, before + 1);
 }
 
+static bool is_known(const world *w)
+{
+    return listed(w, "10.1.0.2") && listed(w, "10.1.0.2")->network != 0;
+}
+
+static uint64_t first_network;
+
+static bool is_another(const world *w)
+{
+    return is_known(w) && listed(w, "10.1.0.2")->network != first_network;
+}
+
+static bool is_first(const world *w)
+{
+    return is_known(w) && listed(w, "10.1.0.2")->network == first_network;
+}
+
+static void gateway_tells_the_network(void **state)
+{
+    /* The kernel learns the gateway's MAC address: the address belongs to a network. Another MAC is another network although address, link and route stay; the first MAC is the first network. Before,
+     * and while the kernel has forgotten it, the network is unknown. A neighbour that is no gateway, and the same MAC told again, give no picture. */
+    world *w = begin(state);
+    two_networks();
+    start(w);
+    watch(w, "198.51.100.1");
+    assert_int_equal(listed(w, "10.1.0.2")->network, 0);
+    ip("neigh replace 10.1.0.1 lladdr 02:00:00:00:00:01 nud reachable dev a0\n");
+    await(w, is_known);
+    first_network = listed(w, "10.1.0.2")->network;
+    assert_int_equal(listed(w, "10.2.0.2")->network, 0);
+    settle(w);
+    const unsigned before = w->pictures;
+    ip("neigh replace 10.1.0.9 lladdr 02:00:00:00:00:09 nud reachable dev a0\n"
+       "neigh replace 10.1.0.1 lladdr 02:00:00:00:00:01 nud stale dev a0\n"
+       "neigh replace 10.1.0.1 lladdr 02:00:00:00:00:07 nud reachable dev b0\n");
+    settle(w);
+    assert_int_equal(w->pictures, before);
+    ip("neigh replace 10.1.0.1 lladdr 02:00:00:00:00:02 nud reachable dev a0\n");
+    await(w, is_another);
+    assert_true(far_by_a(w));
+    ip("neigh replace 10.1.0.1 lladdr 02:00:00:00:00:01 nud reachable dev a0\n");
+    await(w, is_first);
+    ip("neigh replace 10.2.0.1 lladdr 02:00:00:00:00:01 nud reachable dev b0\n");
+    settle(w);
+    assert_int_not_equal(listed(w, "10.2.0.2")->network, first_network); /* the same box with another address: another network */
+    ip("neigh del 10.1.0.1 dev a0\nroute del default via 10.2.0.1 metric 200\n");
+    settle(w);
+    assert_int_equal(listed(w, "10.1.0.2")->network, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -606,6 +656,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(own_and_loopback_destinations, set_up, tear_down),
         cmocka_unit_test_setup_teardown(lost_events_lose_nothing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(many_destinations_move_together, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(gateway_tells_the_network, set_up, tear_down),
     };
     no_namespace = enter_namespace();
     return cmocka_run_group_tests(tests, NULL, NULL);

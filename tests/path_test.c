@@ -374,6 +374,7 @@ static void test_same_address_other_network(void **state)
         world_set_network(s->agent, &addr, 1);
         world_run(&s->world, ROAM_SECONDS(1));
         assert_true(epoch_of(s) == epoch);
+        const uint16_t port = call_of(s->agent, id).media_local.port;
         roam_time t0 = s->world.now;
         if (by_link)
             addr.link += 1000;
@@ -384,6 +385,7 @@ static void test_same_address_other_network(void **state)
         assert_int_equal(sent_from(s, WIFI, "INVITE", t0), 1);
         world_run(&s->world, ROAM_SECONDS(3));
         assert_true(epoch_of(s) == epoch + 1);
+        assert_int_not_equal(call_of(s->agent, id).media_local.port, port); /* a NAT that is another one knows nothing of the old sockets */
         assert_non_null(progress_since(s, ROAM_IP_CHANGE_RECOVERED, id, t0));
         assert_two_way(s, s->agent, id);
         assert_one_binding(s, "alice", WIFI);

@@ -465,6 +465,8 @@ void call_media_drop_dead(roam_call *call)
         roam_call_leg *leg = &call->legs[i];
         if (leg->state != LEG_NONE && !net_stands(call->ua, &leg->ip, leg->link, leg->network))
             leg_drop(call, leg, "address left the device");
+        else if (leg->state != LEG_NONE && !leg->network)
+            leg->network = net_identity(call->ua, &leg->ip, leg->link);
     }
 }
 

@@ -22,7 +22,7 @@ bool choose_reachable(const roam_ua *ua, const roam_net_dest *dest, uint32_t lin
 
 static bool same_addr(const roam_net_addr *a, const roam_net_addr *b)
 {
-    return roam_ip_equal(&a->ip, &b->ip) && a->link == b->link && a->flags == b->flags && a->network == b->network;
+    return roam_ip_equal(&a->ip, &b->ip) && a->link == b->link && a->flags == b->flags && (!a->network || !b->network || a->network == b->network);
 }
 
 static roam_path_choice ask(roam_ua *ua, const roam_net_dest *dest, const roam_net_addr *from, const roam_net_addr *to)

@@ -389,10 +389,22 @@ static bool same_addrs(const roam_net *net, const roam_network *network)
     for (size_t i = 0; i < net->naddrs; i++) {
         const roam_net_addr *a = &net->addrs[i], *b = &network->addrs[i];
         if (!roam_ip_equal(&a->ip, &b->ip) || a->prefix != b->prefix || a->link != b->link || a->flags != b->flags || a->metric != b->metric ||
-            a->network != b->network)
+            (a->network && b->network && a->network != b->network))
             return false;
     }
     return true;
+}
+
+/* The same picture may tell more: which network it is. What is known once stays known. */
+static roam_net_news learn_networks(roam_net *net, const roam_network *network)
+{
+    roam_net_news news = NET_NOTHING;
+    for (size_t i = 0; i < net->naddrs; i++)
+        if (network->addrs[i].network && !net->addrs[i].network) {
+            net->addrs[i].network = network->addrs[i].network;
+            news = NET_FIRST; /* nobody moves, but those who stand on it note where they are */
+        }
+    return news;
 }
 
 static roam_net_news set_route(roam_net_dest *dest, const roam_net_route *route)
@@ -417,7 +429,9 @@ int net_take_picture(roam_ua *ua, const roam_network *network)
 {
     roam_net *net = &ua->net;
     roam_net_news news = NET_NOTHING;
-    if (!same_addrs(net, network)) {
+    if (same_addrs(net, network)) {
+        news = learn_networks(net, network);
+    } else {
         if (network->naddrs > net->addrs_cap) {
             size_t cap = network->naddrs < 8 ? 8 : network->naddrs;
             roam_net_addr *space = mem_realloc(&ua->env.mem, net->addrs, cap * sizeof *space);
