@@ -100,9 +100,10 @@ static void test_life(void **state)
     assert_string_equal(last_line(hand_asked(&h, "SUBSCRIBE"), "\r\nExpires: ", line, sizeof line), "0");
     accept_last(&h, "Expires: 0\r\n");
     assert_int_equal(info_of(s, id).state, ROAM_SUBSCRIPTION_UNSUBSCRIBING);
-    assert_int_equal(notify(&h, 0, "Event: message-summary\r\nSubscription-State: terminated;reason=timeout\r\n", ""), 200);
+    assert_int_equal(notify(&h, 0, "Event: message-summary\r\nSubscription-State: terminated;reason=\"a\x1b[2Jb\"\r\n", ""), 200);
     assert_int_equal(info_of(s, id).state, ROAM_SUBSCRIPTION_ENDED);
     assert_int_equal(world_last(s->agent, ROAM_EVENT_SUBSCRIPTION)->subscription_state, ROAM_SUBSCRIPTION_ENDED);
+    assert_string_equal(world_last(s->agent, ROAM_EVENT_SUBSCRIPTION)->reason, "terminated: \"a?[2Jb\""); /* nothing that a terminal obeys */
     assert_int_equal(notify(&h, 0, ACTIVE, MWI), 481);
     scene_free(s);
 }

@@ -43,15 +43,16 @@ static void on_response(void *user, roam_client_txn *txn, roam_client_event even
     roam_farewell *f = user;
     if (txn != f->txn || (event == CLIENT_RESPONSE && response->status < 200))
         return;
+    bool path_gone = event == CLIENT_FAILED && !flow_usable(client_txn_flow(txn));
     client_txn_abandon(txn);
     f->txn = NULL;
     roam_account *account = account_find(f->ua, f->account);
     unsigned code = event == CLIENT_RESPONSE ? response->status : 0;
     bool challenged = (code == 401 || code == 407) && account &&
                       credentials_challenged(&account->credentials, &f->attempt, AUTH_REQUEST, response) == AUTH_RETRY;
-    if (challenged || event == CLIENT_FAILED)
+    if (challenged || path_gone)
         ua_work(f->ua, &f->work);
-    else
+    else if (event != CLIENT_FAILED) /* else with the next look: there was no memory, or the system could not send */
         end(f); /* 481 ends it as well as 200 */
 }
 

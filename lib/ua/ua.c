@@ -463,6 +463,9 @@ bool ua_event(roam_ua *ua, roam_event *event, const char *why)
     if (len)
         memcpy(event->reason, why, len);
     event->reason[len] = '\0';
+    for (char *c = event->reason; *c; c++) /* some of it is a peer's, and it is shown on terminals */
+        if ((unsigned char)*c < 0x20 || *c == 0x7f)
+            *c = '?';
     return outputs_push_event(&ua->out, event);
 }
 
