@@ -623,7 +623,7 @@ class Tap(unittest.TestResult):
 
     def addSkip(self, test, reason):
         super().addSkip(test, reason)
-        print(f"ok {self.testsRun} - {test.id().removeprefix('__main__.')} # SKIP {reason}", flush=True)
+        print(f"ok {self.testsRun} # SKIP {test.id().removeprefix('__main__.')}: {reason}", flush=True)
 
     def addFailure(self, test, err):
         super().addFailure(test, err)
