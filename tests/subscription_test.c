@@ -651,6 +651,11 @@ static void test_forced(void **state)
     world_forget(s->agent);
     assert_int_equal(roam_handle_ip_change(s->agent->ua, NULL), 0);
     world_flush(s->agent);
+    for (size_t i = 0; i < s->agent->heard.n; i++) {
+        const roam_event *e = &s->agent->heard.events[i];
+        if (e->type == ROAM_EVENT_IP_CHANGE_PROGRESS && e->op == ROAM_IP_CHANGE_DETECTED)
+            assert_string_equal(e->reason, "the old path still works"); /* of the account and of the subscription */
+    }
     world_run(&s->world, ROAM_MS(200));
     assert_int_equal(hand_count(&h, "SUBSCRIBE"), 2);
     accept_last(&h, "Expires: 600\r\n");

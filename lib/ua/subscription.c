@@ -405,7 +405,7 @@ void subscription_force(roam_subscription *sub, const char *why)
         return;
     roam_path *path = sub->hop.flow ? sub->hop.flow->path : NULL;
     if (path) {
-        roam_hop_news news = {.left = true, .alive = path->state == PATH_UP};
+        roam_hop_news news = {.left = true, .alive = path->state != PATH_GONE}; /* its socket may be opened anew at this moment */
         if (path->state != PATH_GONE)
             news.source = path->local;
         path_left(sub, &news, why);
