@@ -75,7 +75,7 @@ typedef struct roam_network {
  * Tells the agent the present picture. Call it for every event of the platform: the agent compares and moves only what uses a path that changed;
  * an address nobody uses changes nothing. Identical pictures cost nothing.
  * The agent of roam.h has its own monitor on Linux and needs no call of this; an application that runs the core itself, or on a platform
- * without monitor, calls it (P12).
+ * without monitor, calls it (P12). The picture is copied. ROAM_EINVAL: no picture; ROAM_ENOMEM: the old picture stays, give it again.
  */
 ROAM_API int roam_network_update(roam_ua *ua, roam_time now, const roam_network *network);
 
@@ -101,7 +101,7 @@ ROAM_API void roam_ip_change_param_default(roam_ip_change_param *param);
 /**
  * The application says: the network changed (P1). Every account registers anew and every call is refreshed, whether or not the agent saw a change itself.
  * Not needed where a monitor runs. Progress arrives as ROAM_EVENT_IP_CHANGE_PROGRESS events and ends with ROAM_IP_CHANGE_COMPLETED.
- * A second call while one is under way supersedes it. `param` may be NULL (defaults).
+ * A second call while one is under way supersedes it. `param` may be NULL (defaults). ROAM_EINVAL: a delay of more than 60 s.
  */
 ROAM_API int roam_handle_ip_change(roam_ua *ua, const roam_ip_change_param *param);
 
