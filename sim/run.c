@@ -14,6 +14,7 @@
 #define TAIL ROAM_MS(600)            /* after the last act or fault */
 #define HEAL_MAX ROAM_SECONDS(75)    /* within this all must be well: two time-outs of a transaction, and a back-off */
 #define QUIET 3u                     /* looks in a row, 200 ms apart */
+#define UNWELL 25u                   /* the same: so long something may be under way */
 #define LATER ROAM_SECONDS(40)
 
 /* ---- plans ---- */
@@ -477,11 +478,12 @@ static void look(sim_run_state *run)
         run->quiet++;
     else
         run->quiet = 0;
-    if (run->phase == RUN_LATER) {
-        if (rule != RULE_NONE && rule != RULE_RTP && run->ticks % 100 == 0 && now >= run->later_until - ROAM_SECONDS(1))
+    if (run->phase == RUN_LATER) { /* what is refreshed just now is well again soon */
+        bool well = rule == RULE_NONE || rule == RULE_RTP;
+        run->unwell = well ? 0 : run->unwell + 1;
+        if (run->unwell >= UNWELL && now >= run->later_until)
             check_violated(&run->check, rule, "40 s after all was well: %s", text);
-        if (now >= run->later_until)
-            run->world.halt = true;
+        run->world.halt |= well && now >= run->later_until;
         return;
     }
     if (run->quiet >= QUIET) {

@@ -116,6 +116,7 @@ struct sim_run_state {
     /* heal */
     roam_time healed_at;
     unsigned quiet;          /* checks in a row at which all was well */
+    unsigned unwell;         /* checks in a row at which it was not, after it had been */
     roam_time later_until;
     int last_status;         /* how alice's last call ended */
     char last_end[128];

@@ -187,6 +187,10 @@ void leg_request(roam_leg *leg, roam_server_txn *txn, const roam_message *reques
         return;
     }
     leg_take_allow(leg, request);
+    if (leg->state == LEG_CLOSING && (request->method == METHOD_UPDATE || request->method == METHOD_INFO || request->method == METHOD_OPTIONS)) {
+        (void)server_txn_respond(txn, 481, (roam_span){0}); /* our BYE is out: the call is over */
+        return;
+    }
     switch (request->method) {
     case METHOD_BYE:
         (void)server_txn_respond(txn, 200, (roam_span){0});

@@ -93,6 +93,33 @@ static void test_refused_media(void **state)
     }
 }
 
+/* An edge says 403 to our hold although nothing of ours moved: a NAT may have, and its news is on its way. It is asked again, three times; then the peer does not want it. */
+static void test_edge_without_a_move(void **state)
+{
+    (void)state;
+    for (int never = 0; never < 2; never++) {
+        scene *s = hand_scene();
+        hand h;
+        roam_call_id id = called_with(&h, s, ALLOW);
+        want(s, id, true);
+        size_t n = hand_count(&h, "INVITE");
+        for (int i = 0; i < (never ? 4 : 2); i++) {
+            hand_answer(&h, hand_asked(&h, "INVITE"), 403, "", "");
+            world_run(&s->world, ROAM_MS(60));
+            assert_int_equal(hand_count(&h, "INVITE"), n + (size_t)i);
+            world_run(&s->world, ROAM_SECONDS(3));
+            assert_int_equal(hand_count(&h, "INVITE"), n + (i < 3 ? (size_t)i + 1 : 3));
+        }
+        if (!never)
+            hand_answer(&h, hand_asked(&h, "INVITE"), 200, ALLOW, RECVONLY);
+        world_run(&s->world, ROAM_MS(60));
+        assert_int_equal(call_of(s->agent, id).hold, never ? ROAM_HOLD_NONE : ROAM_HOLD_LOCAL);
+        if (never) /* given up, and the user's to wish again */
+            assert_int_equal(roam_call_resume(s->agent->ua, id), ROAM_ESTATE);
+        scene_free(s);
+    }
+}
+
 /* ---- memory ---- */
 
 typedef struct miser {
@@ -219,6 +246,7 @@ int main(int argc, char **argv)
         cmocka_set_test_filter(argv[1]);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_refused_media),
+        cmocka_unit_test(test_edge_without_a_move),
         cmocka_unit_test(test_answer_without_memory),
         cmocka_unit_test(test_challenge_without_memory),
         cmocka_unit_test(test_held_without_memory),

@@ -400,6 +400,23 @@ static void slow_reinvites(void **state)
     }
 }
 
+static void update_behind_bye(void **state)
+{
+    /* Who has sent a BYE accepts no change any more, be the BYE on its way for long. */
+    (void)state;
+    world *w = two_users(NULL, &perfect, NULL, NULL, false);
+    uint32_t id = call(w, 0, "sip:bob@example.com");
+    world_run(w, ROAM_SECONDS(1));
+    assert_int_equal(leg_of(w, 1, 1)->state, LEG_CONFIRMED);
+    assert_int_equal(peer_hangup(&w->peers[1].peer, w->now, 1), ROAM_OK);
+    assert_int_equal(peer_hold(&w->peers[0].peer, w->now, id, true, true), ROAM_OK);
+    world_run(w, ROAM_SECONDS(2));
+    assert_int_equal(leg_of(w, 1, 1)->updates, 0);
+    assert_false(leg_of(w, 1, 1)->remote_hold);
+    assert_int_equal(leg_of(w, 0, id)->state, LEG_ENDED);
+    assert_true(world_free(w));
+}
+
 static void refused_media(void **state)
 {
     /* The first offer sets the address; holds from there are fine; an offer from another address is 488 and changes
@@ -546,7 +563,7 @@ int main(void)
         cmocka_unit_test(messages),
         cmocka_unit_test(overlapping_changes),
         cmocka_unit_test(slow_reinvites),
-        cmocka_unit_test(refused_media),
+        cmocka_unit_test(update_behind_bye), cmocka_unit_test(refused_media),
         cmocka_unit_test(session_timers),
         cmocka_unit_test(session_interval_too_small),
         cmocka_unit_test(transfers),

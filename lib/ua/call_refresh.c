@@ -683,7 +683,8 @@ static bool take_meaning(roam_call *call, unsigned code, const roam_message *res
         default: return false;
         }
     case MEANS_UNREGISTERED:
-        if (!registers || call->refresh_failures >= PATIENCE)
+        /* Also where nothing is known to have moved: a NAT may have, and nobody told us yet. */
+        if (!call->account->registrar || call->refresh_failures >= PATIENCE)
             return false;
         after_register(call, code, "again after the REGISTER");
         return true;
