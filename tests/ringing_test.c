@@ -543,6 +543,78 @@ static void test_no_memory(void **state)
     }
 }
 
+/* Reliable early media: the UPDATE with our new media is out when the 2xx comes. Its offer is open: no re-INVITE beside it; its answer counts in the call. */
+static void test_update_and_answer(void **state)
+{
+    (void)state;
+    static const char *const both[] = {CELL, WIFI, NULL};
+    for (int lost = 0; lost < 2; lost++) {
+        hand h;
+        seen invite;
+        scene *s = begin_as(&h, ROAM_100REL_SUPPORTED);
+        roam_call_id id = call_hand(&h, s, &invite);
+        reliable(&h, &invite, 183, "one", 1, HAND_SDP);
+        prack_answered(&h, 200);
+        move_to(s, both, ROAM_MS(200));
+        if (!says(hand_asked(&h, "UPDATE"), "m=audio")) {
+            hand_answer_tagged(&h, hand_asked(&h, "UPDATE"), 200, "one", ALLOWS, "");
+            world_run(&s->world, ROAM_MS(150));
+        }
+        const seen update = *hand_asked(&h, "UPDATE");
+        assert_true(says(&update, "c=IN IP4 " CELL));
+        branch_says(&h, &invite, 200, "one", ALLOWS, "");
+        assert_int_equal(call_of(s->agent, id).state, ROAM_CALL_CONFIRMED);
+        world_run(&s->world, ROAM_MS(500));
+        assert_int_equal(hand_count(&h, "INVITE"), 1);
+        hand_answer_tagged(&h, &update, lost ? 500 : 200, "one", ALLOWS, lost ? "" : HAND_SDP);
+        world_run(&s->world, ROAM_MS(150));
+        assert_int_equal(hand_count(&h, "INVITE") + asked_with(&h, "UPDATE", "m=audio"), lost ? 2 + 1 : 1 + 1);
+        if (!lost) {
+            world_run(&s->world, ROAM_SECONDS(1));
+            assert_int_equal(call_of(s->agent, id).link, ROAM_LINK_OK);
+            assert_true(is_ip(call_of(s->agent, id).media_local.ip, CELL));
+        }
+        scene_free(s);
+    }
+}
+
+/* A fork whose known branches are all over, as far as they could tell us: another one may have answered. Called again, once. */
+static void test_fork_gone(void **state)
+{
+    (void)state;
+    hand h;
+    seen invite;
+    scene *s = begin_as(&h, ROAM_100REL_SUPPORTED);
+    roam_call_id id = call_hand(&h, s, &invite);
+    for (int round = 0; round < 2; round++) {
+        branch_says(&h, &invite, 180, "one", ALLOWS, "");
+        branch_says(&h, &invite, 180, "two", ALLOWS, "");
+        roam_time t0 = s->world.now;
+        static const char *const third[] = {"10.3.0.9", NULL};
+        move_to(s, round ? third : scene_cell, ROAM_MS(120));
+        const char *from = round ? "10.3.0.9" : CELL;
+        assert_int_equal(sent_from(s, from, "UPDATE", t0), 2);
+        for (size_t i = s->nlog; i-- > 0 && s->log[i].time >= t0;)
+            if (strncmp(s->log[i].text, "UPDATE sip:", 11) == 0) {
+                char tag[8] = {0};
+                memcpy(tag, s->log[i].text + 11, 3);
+                const seen update = s->log[i];
+                hand_answer_tagged(&h, &update, 481, tag, "", "");
+            }
+        const seen ask = *hand_asked(&h, "INVITE");
+        assert_true(says(&ask, "Replaces: "));
+        hand_answer_tagged(&h, &ask, 481, "x", "", "");
+        world_run(&s->world, ROAM_MS(200));
+        if (!round) {
+            assert_int_equal(call_of(s->agent, id).state, ROAM_CALL_EARLY);
+            invite = *hand_asked(&h, "INVITE");
+            assert_false(says(&invite, "Replaces: "));
+        }
+    }
+    assert_int_equal(call_of(s->agent, id).state, ROAM_CALL_ENDED);
+    scene_free(s);
+}
+
 /* Hung up before anything came back: the CANCEL waits for a provisional response, as it has to. The path goes, and none will come: it leaves by the next one. */
 static void test_hang_up_unheard(void **state)
 {
@@ -747,7 +819,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_prack_moves), cmocka_unit_test(test_early_media_moves), cmocka_unit_test(test_adopted), cmocka_unit_test(test_adopted_elsewhere),
         cmocka_unit_test(test_bye_overtakes), cmocka_unit_test(test_no_memory), cmocka_unit_test(test_world),
         cmocka_unit_test(test_world_declined), cmocka_unit_test(test_black_hole), cmocka_unit_test(test_sweep),
-        cmocka_unit_test(test_rebinding), cmocka_unit_test(test_hang_up_unheard), cmocka_unit_test(test_taken_and_lost), cmocka_unit_test(test_lost_answer_found), cmocka_unit_test(test_edge_refuses),
+        cmocka_unit_test(test_update_and_answer), cmocka_unit_test(test_fork_gone), cmocka_unit_test(test_rebinding), cmocka_unit_test(test_hang_up_unheard), cmocka_unit_test(test_taken_and_lost), cmocka_unit_test(test_lost_answer_found), cmocka_unit_test(test_edge_refuses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -147,6 +147,7 @@ struct roam_call {
     roam_time invite_gone;   /* when its path was lost; 0: it is there */
     roam_addr invite_mapped; /* where the next hop saw it come from; family 0: not told */
     bool invite_unknown;     /* it left before the registrar knew us on its path: an edge may have refused it for that */
+    bool forked_again;       /* called again because all branches of a fork that we knew were over */
     unsigned invite_refused; /* so often, on this path */
     roam_time invite_after;  /* not again before the REGISTER is answered, or this time; 0: now */
     roam_taken_back taken_back[CALL_MAX_TAKEN_BACK];

@@ -105,6 +105,7 @@ static int send_invite(roam_call *call, const roam_call_leg *leg)
 static void forget_dialog(roam_call *call)
 {
     early_drop(call, true);
+    early_bury(call);
     session_withdraw(&call->session);
     call_give_up(call, &call->dialog, true);
     dialog_free(&call->dialog);
@@ -212,11 +213,16 @@ void call_run_outgoing(roam_call *call)
     if (call->invite) {
         bool reachable = invite_reachable(call);
         if (!reachable && early_gone(call) && !takeover_undecided(call->takeover)) {
-            ended_while_away(call);
-            return;
+            if (early_count(call) < 2 || call->forked_again) {
+                ended_while_away(call);
+                return;
+            }
+            call->forked_again = true; /* a fork: one of its branches may have answered, and cancelled those that we knew */
+            call_again(call);
         }
-        early_run(call);
-        if (!reachable && !takeover_run(call))
+        if (call->invite)
+            early_run(call);
+        if (call->invite && !reachable && !takeover_run(call))
             call_again(call);
         if (call->invite && call->state != ROAM_CALL_DISCONNECTING)
             check_recovered(call, reachable);

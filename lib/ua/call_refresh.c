@@ -526,7 +526,7 @@ void call_run_refresh(roam_call *call)
     rescue_run(call);
     if (call->refresh == REFRESH_REFUSED && call->hold_wanted != call->told.hold && call->refresh_failures == 0)
         call_refresh_set_state(call, REFRESH_IDLE, "another wish");
-    if (call->refresh != REFRESH_IDLE)
+    if (call->refresh != REFRESH_IDLE || early_offer_open(call))
         return;
     roam_call_leg *wanted = call_keep_leg(call);
     refresh_plan plan = make_plan(call, wants(call, wanted), wanted);

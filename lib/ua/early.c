@@ -28,7 +28,7 @@ void early_offered(roam_call *call)
 
 static roam_session *session_of(roam_early_dialog *e)
 {
-    return e->call->heard == e ? &e->call->session : &e->session;
+    return e->call->heard == e || e->is_call ? &e->call->session : &e->session;
 }
 
 roam_early_dialog *early_find(const roam_call *call, roam_span remote_tag)
@@ -37,6 +37,14 @@ roam_early_dialog *early_find(const roam_call *call, roam_span remote_tag)
         if (span_eq(span_of(e->dialog.remote_tag), remote_tag))
             return e;
     return NULL;
+}
+
+size_t early_count(const roam_call *call)
+{
+    size_t n = 0;
+    list_each(e, &call->earlies, roam_early_dialog, node)
+        n += e->state != EARLY_OVER;
+    return n;
 }
 
 size_t early_live(const roam_call *call)
@@ -121,7 +129,7 @@ static void release(roam_early_dialog *e)
 void early_bury(roam_call *call)
 {
     list_each(e, &call->earlies, roam_early_dialog, node)
-        if (e->state == EARLY_OVER && !e->reliable.prack && !pracks_owes(&e->reliable) && !(call->takeover && call->takeover->early == e))
+        if (e->state == EARLY_OVER && !e->update && !e->reliable.prack && !pracks_owes(&e->reliable) && !(call->takeover && call->takeover->early == e))
             release(e);
 }
 
@@ -274,9 +282,11 @@ int early_confirm(roam_call *call, const roam_message *response, bool *final)
     err = call_index_dialog(call);
     if (e) {
         pracks_stop(&e->reliable);
-        stop_update(e); /* the re-INVITE that follows says it again */
+        if (!e->update_has_offer)
+            stop_update(e); /* what follows says it again */
         if (e->answered || call->heard)
             hear(call, e);
+        e->is_call = true;
         *final = e->answer_final;
         call->telling = e->told;
         call->peer_update = e->peer_update;
@@ -288,7 +298,8 @@ int early_confirm(roam_call *call, const roam_message *response, bool *final)
     list_each(other, &call->earlies, roam_early_dialog, node)
     {
         pracks_stop(&other->reliable);
-        stop_update(other);
+        if (other != e)
+            stop_update(other);
         set_state(other, EARLY_OVER, "answered");
     }
     env_cancel(&call->ua->env, &call->early_timer);
@@ -434,6 +445,30 @@ static void later(roam_early_dialog *e, roam_time delay)
     wait_until(e->call, e->not_before);
 }
 
+/* The INVITE was answered in the meantime. What the UPDATE did not achieve, the refresh of the call does. */
+static void on_update_of_call(roam_early_dialog *e, const roam_message *success)
+{
+    roam_call *call = e->call;
+    if (success && call->state == ROAM_CALL_CONFIRMED) {
+        dialog_target_refresh(&call->dialog, success);
+        call->told.path = e->telling.path;
+        if (message_has_body_type(success, SPAN("application/sdp")) && session_take_answer(&call->session, success->body) == 0) {
+            call->told = e->telling;
+            call_media_apply(call);
+            call_leg_told(call, call->told.leg);
+        }
+    }
+    session_withdraw(&call->session);
+}
+
+bool early_offer_open(const roam_call *call)
+{
+    list_each(e, &call->earlies, roam_early_dialog, node)
+        if (e->is_call && e->update)
+            return true;
+    return false;
+}
+
 static void on_update(void *user, roam_client_txn *txn, roam_client_event event, const roam_message *response)
 {
     roam_early_dialog *e = user;
@@ -448,6 +483,10 @@ static void on_update(void *user, roam_client_txn *txn, roam_client_event event,
     e->update = NULL;
     e->update_has_offer = false;
     call_look(call);
+    if (e->is_call) {
+        on_update_of_call(e, offered && code < 300 ? response : NULL);
+        return;
+    }
     if (code < 300) {
         dialog_target_refresh(&e->dialog, response);
         credentials_info(&call->account->credentials, AUTH_REQUEST, response);

@@ -33,6 +33,7 @@ typedef struct roam_early_dialog {
     /* our UPDATE */
     roam_client_txn *update;
     bool update_has_offer;
+    bool is_call;         /* its dialog and session are the call's; it waits for the answer to its UPDATE only */
     roam_told told, telling;
     roam_auth_attempt attempt;
     unsigned refused;     /* UPDATE, with 403 or 404, on this path */
@@ -44,10 +45,13 @@ void early_init(roam_call *call);
 void early_offered(roam_call *call);
 roam_early_dialog *early_find(const roam_call *call, roam_span remote_tag);
 size_t early_live(const roam_call *call);
+size_t early_count(const roam_call *call); /* those that are gone as well */
 /* 101..199. */
 void early_provisional(roam_call *call, const roam_message *response);
 /* A 2xx: the dialog and the session of its fork become the call's. `final`: the answer came reliably before. */
 int early_confirm(roam_call *call, const roam_message *response, bool *final);
+/* An offer of ours in an UPDATE that left before the 2xx is not answered yet: no other one may be made (RFC 3264 4). */
+bool early_offer_open(const roam_call *call);
 /* A request of the peer in a dialog that is not confirmed. False: it is in order, and handled as in any dialog. */
 bool early_request(roam_call *call, roam_server_txn *txn, const roam_message *m);
 /* Sends what is owed on call->flow: PRACK, and UPDATE where the callee does not know this path. */

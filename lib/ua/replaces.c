@@ -111,6 +111,7 @@ static bool same_party(const roam_call *call, const roam_message *m)
 static void leave_dialog(roam_call *call)
 {
     roam_ua *ua = call->ua;
+    early_drop(call, false);
     call_refresh_stop(call);
     if (call->refresh != REFRESH_IDLE)
         call_refresh_set_state(call, REFRESH_IDLE, "another dialog");
