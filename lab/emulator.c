@@ -12,6 +12,8 @@
  *   link NAME KEY VALUE...           both directions; KEY: delay, jitter (milliseconds), loss, reorder, duplicate (per cent),
  *                                    reorder-delay (milliseconds), bandwidth (kbit/s)
  *   source PREFIX/LEN NAME           drop what comes in by this port from another address (ingress filter, RFC 2827)
+ *   router NAME MAC                  another router takes over at this port: it answers for the gateways with its own MAC address, and
+ *                                    announces itself (gratuitous ARP, RFC 5227 section 3)
  *   down NAME | up NAME              a black hole, without notice to the other end
  *   count NAME                       answers "ok IN OUT DROPPED", packets
  *   flush                            writes the captures out
@@ -51,7 +53,7 @@ typedef struct prefix {
 typedef struct port {
     char name[32];
     int fd;
-    uint8_t peer_mac[6];
+    uint8_t peer_mac[6], router_mac[6];
     address gateways[GATEWAYS_MAX];
     size_t ngateways;
     prefix sources[GATEWAYS_MAX]; /* none: any source may come in */
@@ -181,7 +183,7 @@ static void send_frame(port *p, uint16_t ethertype, const uint8_t *bytes, size_t
 {
     uint8_t frame[ETH_LEN + FRAME_MAX];
     memcpy(frame, p->peer_mac, 6);
-    memcpy(frame + 6, ROUTER_MAC, 6);
+    memcpy(frame + 6, p->router_mac, 6);
     frame[12] = (uint8_t)(ethertype >> 8);
     frame[13] = (uint8_t)ethertype;
     memcpy(frame + ETH_LEN, bytes, length);
@@ -302,7 +304,7 @@ static void answer_arp(port *p, const uint8_t *arp, size_t length)
     memcpy(answer, arp, 6);
     answer[6] = 0;
     answer[7] = 2;
-    memcpy(answer + 8, ROUTER_MAC, 6);
+    memcpy(answer + 8, p->router_mac, 6);
     memcpy(answer + 14, arp + 24, 4);
     memcpy(answer + 18, arp + 8, 10);
     send_frame(p, ETHERTYPE_ARP, answer, sizeof answer);
@@ -340,7 +342,7 @@ static bool answer_neighbour(port *p, const uint8_t *ip, size_t length)
     memcpy(answer + 48, ip + 48, 16);
     answer[64] = 2;
     answer[65] = 1;
-    memcpy(answer + 66, ROUTER_MAC, 6);
+    memcpy(answer + 66, p->router_mac, 6);
     uint16_t sum = checksum_icmp6(answer, 32);
     answer[42] = (uint8_t)(sum >> 8);
     answer[43] = (uint8_t)sum;
@@ -459,19 +461,44 @@ static FILE *capture_open(const char *path)
     return file;
 }
 
-static bool port_add(const char *name, const char *interface, const char *mac, const char *path)
+static bool parse_mac(const char *text, uint8_t out[6])
 {
     unsigned b[6];
-    if (name == NULL || interface == NULL || mac == NULL || emulator.nports == PORTS_MAX || port_named(name) != NULL ||
-        sscanf(mac, "%2x:%2x:%2x:%2x:%2x:%2x", &b[0], &b[1], &b[2], &b[3], &b[4], &b[5]) != 6) {
+    if (text == NULL || sscanf(text, "%2x:%2x:%2x:%2x:%2x:%2x", &b[0], &b[1], &b[2], &b[3], &b[4], &b[5]) != 6) {
+        return false;
+    }
+    for (size_t i = 0; i < 6; i++) {
+        out[i] = (uint8_t)b[i];
+    }
+    return true;
+}
+
+static void announce(port *p)
+{
+    for (size_t i = 0; i < p->ngateways; i++) {
+        uint8_t arp[28] = {0, 1, 8, 0, 6, 4, 0, 2};
+        if (p->gateways[i].family != 4) {
+            continue;
+        }
+        memcpy(arp + 8, p->router_mac, 6);
+        memcpy(arp + 14, p->gateways[i].bytes, 4);
+        memset(arp + 18, 0xff, 6);
+        memcpy(arp + 24, p->gateways[i].bytes, 4);
+        send_frame(p, ETHERTYPE_ARP, arp, sizeof arp);
+    }
+}
+
+static bool port_add(const char *name, const char *interface, const char *mac, const char *path)
+{
+    uint8_t peer_mac[6];
+    if (name == NULL || interface == NULL || emulator.nports == PORTS_MAX || port_named(name) != NULL || !parse_mac(mac, peer_mac)) {
         return false;
     }
     port *p = &emulator.ports[emulator.nports];
     *p = (port){.fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0)};
     snprintf(p->name, sizeof p->name, "%s", name);
-    for (size_t i = 0; i < 6; i++) {
-        p->peer_mac[i] = (uint8_t)b[i];
-    }
+    memcpy(p->peer_mac, peer_mac, 6);
+    memcpy(p->router_mac, ROUTER_MAC, 6);
     struct sockaddr_ll at = {.sll_family = AF_PACKET, .sll_protocol = htons(3 /* ETH_P_ALL */), .sll_ifindex = (int)if_nametoindex(interface)};
     int yes = 1, room = 16 << 20;
     if (p->fd < 0 || at.sll_ifindex == 0 || bind(p->fd, (struct sockaddr *)&at, sizeof at) < 0 ||
@@ -580,6 +607,13 @@ static bool command_port(const char *verb, port *p, char *const *args)
             return false;
         }
         p->gateways[p->ngateways++] = at;
+        return true;
+    }
+    if (strcmp(verb, "router") == 0) {
+        if (!parse_mac(args[0], p->router_mac)) {
+            return false;
+        }
+        announce(p);
         return true;
     }
     if (strcmp(verb, "down") == 0 || strcmp(verb, "up") == 0) {
