@@ -160,8 +160,8 @@ static void test_taken_and_lost(void **state)
 {
     (void)state;
     static const char *const third[] = {"10.3.0.9", NULL};
-    for (int k = 0; k < 8; k++) {
-        bool back = k & 1, bye = k & 2, remembers = k & 4;
+    for (int k = 0; k < 16; k++) {
+        bool back = k & 1, bye = k & 2, remembers = k & 4, gap = k & 8;
         hand h;
         seen invite;
         scene *s = begin_as(&h, ROAM_100REL_SUPPORTED);
@@ -170,6 +170,8 @@ static void test_taken_and_lost(void **state)
         move_to(s, scene_cell, ROAM_MS(40));
         const seen lost = *hand_asked(&h, "INVITE");
         assert_true(says(&lost, "Replaces: "));
+        if (gap)
+            move_to(s, scene_none, ROAM_SECONDS(10));
         move_to(s, back ? scene_wifi : third, ROAM_MS(120));
         const seen ask = *hand_asked(&h, "INVITE");
         assert_true(says(&ask, "to-tag=one;"));

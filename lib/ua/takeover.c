@@ -26,12 +26,22 @@ static void set_state(roam_takeover *t, roam_takeover_state state, const char *w
 static void give_up(roam_takeover *t, roam_flow *flow, bool adopt);
 static void refused(roam_takeover *t, const char *why);
 
+/* Its answer is lost: the callee may have taken it, in a dialog whose tag nobody will tell us. */
+static void lose(roam_takeover *t)
+{
+    t->lost = true;
+    if (t->early)
+        t->early->maybe_taken = true;
+}
+
 static void on_timer(roam_timer *timer)
 {
     roam_takeover *t = container_of(timer, roam_takeover, timer);
     if (t->state == TAKEOVER_ASKING && !flow_usable(t->call->flow)) {
         return; /* taken back as soon as there is a path */
     } else if (t->state == TAKEOVER_ASKING) {
+        if (!client_txn_has_provisional(t->txn)) /* not even the next hop: what was said went into a hole */
+            lose(t);
         give_up(t, t->call->flow, true);
         refused(t, "nobody answers");
     } else if (t->state == TAKEOVER_WAITING) {
@@ -165,15 +175,13 @@ static bool new_leg_heard(roam_takeover *t)
     return false;
 }
 
-/* Its path is gone, and with it its answer. The callee may have taken it; nobody will ever tell us. What still comes, where we are back at that address, is the call. */
+/* Its path is gone, and with it its answer. What still comes, where we are back at that address, is the call. */
 void takeover_check_path(roam_call *call)
 {
     roam_takeover *t = call->takeover;
     if (!t || t->state != TAKEOVER_ASKING || (client_txn_flow(t->txn)->path->state == PATH_UP && !watch_rebound_since(client_txn_flow(t->txn), &t->mapped)))
         return;
-    t->lost = true;
-    if (t->early)
-        t->early->maybe_taken = true;
+    lose(t);
     give_up(t, call->flow, true);
     set_state(t, TAKEOVER_IDLE, "its path is gone");
 }
@@ -266,6 +274,8 @@ bool takeover_event(roam_call *call, roam_client_txn *txn, roam_client_event eve
     client_txn_abandon(txn);
     t->txn = NULL;
     roam_early_dialog *e = t->early;
+    if (event != CLIENT_RESPONSE)
+        lose(t);
     t->early = NULL;
     session_free(&t->session);
     if ((code == 401 || code == 407) &&
