@@ -50,7 +50,7 @@ typedef struct roam_ua_config {
     void *choose_path_user;
     /**
      * Trace every input and output too, so that `roam replay` can repeat the run. The trace holds the seed then: who reads it while the agent runs can guess its tags, branches
-     * and nonces. Passwords are not in it; of sound there are the RTP headers.
+     * and nonces. Passwords are not in it; digits dialled in a call and the text of messages are; of sound there are the RTP headers.
      */
     bool trace_inputs;
     roam_trace_fn *trace;      /**< NULL: none */
