@@ -519,6 +519,26 @@ static void test_ack_overdue(void **state)
     }
 }
 
+/* The same, and the caller has called again meanwhile: it is in that call, and will never acknowledge the first one, which ends after 64*T1. */
+static void test_called_again(void **state)
+{
+    (void)state;
+    scene *s = hand_scene();
+    hand h, again;
+    roam_call_id id = rings(&h, s, "Allow: INVITE, ACK, BYE, CANCEL\r\n", HAND_SDP);
+    answer(s->agent, id);
+    world_run(&s->world, ROAM_MS(100));
+    set_addrs(s, scene_cell);
+    world_run(&s->world, ROAM_SECONDS(1));
+    roam_call_id second = hand_calls(&again, s, HAND_SDP, "");
+    assert_int_equal(call_of(s->agent, second).state, ROAM_CALL_CONFIRMED);
+    assert_int_equal(call_of(s->agent, id).state, ROAM_CALL_CONNECTING);
+    world_run(&s->world, ROAM_SECONDS(35));
+    assert_int_equal(call_of(s->agent, id).state, ROAM_CALL_DISCONNECTING);
+    assert_int_equal(call_of(s->agent, second).state, ROAM_CALL_CONFIRMED);
+    scene_free(s);
+}
+
 /* Our 200 had the offer and the answer is due in the ACK: two steps. The target first; the media when the answer is in, or, where it was lost with the ACK, by an offer of ours. */
 static void test_answer_in_ack_and_move(void **state)
 {
@@ -709,6 +729,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_copies),
         cmocka_unit_test(test_move_before_ack),
         cmocka_unit_test(test_ack_overdue),
+        cmocka_unit_test(test_called_again),
         cmocka_unit_test(test_answer_in_ack_and_move),
         cmocka_unit_test(test_races),
         cmocka_unit_test(test_target_of_reinvites),

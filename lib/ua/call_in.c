@@ -73,12 +73,25 @@ static int send_200(roam_call *call, roam_server_txn *txn, roam_call_leg *leg, b
     return 0;
 }
 
+/* The caller has called once more, and we are in that call: it gave this one up, and its CANCEL came too late. */
+static bool called_again(const roam_call *call)
+{
+    roam_name_addr ours, theirs;
+    if (name_addr_parse(span_of(call->dialog.remote_party), &ours) != 0)
+        return false;
+    list_each(other, &call->ua->calls, roam_call, node)
+        if (other->id > call->id && !other->outgoing && other->state == ROAM_CALL_CONFIRMED && other->account == call->account &&
+            name_addr_parse(span_of(other->dialog.remote_party), &theirs) == 0 && uri_same_aor(&ours.uri, &theirs.uri))
+            return true;
+    return false;
+}
+
 static void on_no_ack(void *user, roam_accept *accept)
 {
     roam_call *call = user;
     (void)accept;
     bool moved = call->accept_moved || !call->flow || move_active(&call->move);
-    if (moved && call->state == ROAM_CALL_CONNECTING) { /* it went to where we were: ask */
+    if (moved && call->state == ROAM_CALL_CONNECTING && !called_again(call)) { /* it went to where we were: ask */
         call->ack_overdue = ua_now(call->ua);
     } else if (moved && call->state == ROAM_CALL_CONFIRMED) { /* of a re-INVITE. Our own refresh on the new path will find out */
         call->answer_in_ack = false;
