@@ -93,6 +93,41 @@ static void test_refused_media(void **state)
     }
 }
 
+/* The answer to our hold is lost, and the user resumes before it comes again. The peer, which thinks it is held, moves: its offer says only what our hold left. Our answer to that cannot tell that we do not hold,
+ * so an offer of ours follows. Had the peer offered everything, the answer would do. */
+static void test_resumed_before_the_answer(void **state)
+{
+    (void)state;
+    for (int whole = 0; whole < 2; whole++) {
+        scene *s = hand_scene();
+        hand h;
+        hand_tag = GREAT;
+        roam_call_id id = called_with(&h, s, ALLOW);
+        hand_tag = 0;
+        want(s, id, true);
+        want(s, id, false);
+        assert_offers(&h, WIFI, "sendonly");
+        size_t n = hand_count(&h, "INVITE");
+        h.contact = "sip:moved@" HAND ":5060";
+        unsigned cseq = hand_request(&h, "INVITE", 0, ALLOW, whole ? HAND_SDP : RECVONLY);
+        world_run(&s->world, ROAM_MS(100));
+        assert_int_equal(hand_status(&h, cseq, "INVITE"), 200);
+        hand_request(&h, "ACK", cseq, "", "");
+        world_run(&s->world, ROAM_MS(100));
+        assert_int_equal(hand_count(&h, "INVITE"), n + !whole);
+        if (!whole) {
+            assert_offers(&h, WIFI, "sendrecv");
+            hand_answer(&h, hand_asked(&h, "INVITE"), 200, ALLOW, HAND_SDP);
+            world_run(&s->world, ROAM_MS(100));
+        }
+        assert_int_equal(call_of(s->agent, id).hold, ROAM_HOLD_NONE);
+        n = hand_count(&h, "INVITE");
+        world_run(&s->world, ROAM_SECONDS(5));
+        assert_int_equal(hand_count(&h, "INVITE"), n);
+        scene_free(s);
+    }
+}
+
 /* An edge says 403 to our hold although nothing of ours moved: a NAT may have, and its news is on its way. It is asked again, three times; then the peer does not want it. */
 static void test_edge_without_a_move(void **state)
 {
@@ -232,6 +267,8 @@ static void test_held_without_memory(void **state)
             m.refuse_at = SIZE_MAX;
             bool accepted = hand_status(&h, cseq, method) == 200;
             failed += !accepted;
+            if (hand_status(&h, cseq, method) == 500) /* and the peer may try again */
+                assert_non_null(strstr(hand_response(&h, cseq, method)->text, "Retry-After"));
             assert_int_equal(call_of(s->agent, id).hold, accepted ? ROAM_HOLD_REMOTE : ROAM_HOLD_NONE);
             assert_int_equal(call_of(s->agent, id).state, ROAM_CALL_CONFIRMED);
             scene_free(s);
@@ -246,6 +283,7 @@ int main(int argc, char **argv)
         cmocka_set_test_filter(argv[1]);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_refused_media),
+        cmocka_unit_test(test_resumed_before_the_answer),
         cmocka_unit_test(test_edge_without_a_move),
         cmocka_unit_test(test_answer_without_memory),
         cmocka_unit_test(test_challenge_without_memory),

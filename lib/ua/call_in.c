@@ -65,10 +65,12 @@ static int send_200(roam_call *call, roam_server_txn *txn, roam_call_leg *leg, b
     call->told.path = call->flow->path->id;
     if (describes && call->early != EARLY_PLAIN) { /* an answer that was given before may be all the peer reads (RFC 3261 13.2.1) */
         call->told.leg = leg->rtp_socket;
-        /* An answer to an offer that was not whole does not tell our hold: "inactive" may mean anything. It is said again by an offer of ours. */
-        if (call->session.state == OFFER_LOCAL || call->session.remote_offered == DIRECTION_SENDRECV)
+        /* An answer to an offer that was not whole does not tell our hold: "inactive" may mean anything, and a peer that took an offer whose answer is lost offers
+         * what it left. It is said again by an offer of ours. */
+        if (call->session.state == OFFER_LOCAL || call->session.remote_offered == DIRECTION_SENDRECV) {
             call->told.hold = call->hold_wanted;
-        call->told.wish = call->wish; /* where we are and what we want stands in it */
+            call->told.wish = call->wish; /* where we are and what we want stands in it */
+        }
     }
     return 0;
 }
@@ -291,6 +293,10 @@ static void on_reinvite(roam_call *call, roam_server_txn *txn, const roam_messag
     if (uas_refuse_body(ua, txn, m) || call_refuse_interval(call, txn, m))
         return;
     int err = m->body.len ? session_take_offer(&call->session, m->body) : 0;
+    if (err == ROAM_ENOMEM) {
+        uas_respond_retry_after(ua, txn);
+        return;
+    }
     if (err) {
         uas_respond(ua, txn, err == ROAM_ESYNTAX ? 400 : err == ROAM_EUNSUPPORTED ? 488 : 500, "");
         return;
@@ -322,7 +328,7 @@ void call_run_reanswer(roam_call *call)
         session_refuse(&call->session);
         call->uas = NULL;
         server_txn_attach(txn, NULL, NULL);
-        uas_respond_tagged(call->ua, txn, 500, "", span_of(call->dialog.local_tag));
+        uas_respond_retry_after(call->ua, txn); /* no memory, and not for ever */
         return;
     }
     await_ack(call, txn, call->uas_cseq);
@@ -394,7 +400,7 @@ static void on_update(roam_call *call, roam_server_txn *txn, const roam_message 
     }
     if (err) {
         session_refuse(&call->session);
-        uas_respond(ua, txn, 500, "");
+        uas_respond_retry_after(ua, txn);
         return;
     }
     if (leg) {
