@@ -357,12 +357,49 @@ static void test_new(void **state)
     }
 }
 
+/* Each allocation in turn is refused while the answer to our INVITE is taken. Where the call is up, it has its sound a few seconds later. */
+static void test_answer_without_memory(void **state)
+{
+    (void)state;
+    size_t end = 1, up = 0;
+    for (size_t at = 0; at < end; at++) {
+        miser m = {.refuse_from = SIZE_MAX, .refuse_to = SIZE_MAX};
+        roam_allocator allocator = {stingy, &m};
+        roam_ua_config config;
+        roam_ua_config_default(&config);
+        config.allocator = &allocator;
+        roam_peer_config callee = {.answer = PEER_ANSWERS, .answer_after = ROAM_MS(500)};
+        scene *s = scene_new((scene_options){.agent = &config, .callee = &callee});
+        roam_call_id id = call_to(s->agent, s->account, "sip:bob@example.com");
+        world_run(&s->world, ROAM_MS(600));
+        assert_int_equal(call_of(s->agent, id).state, ROAM_CALL_EARLY);
+        const size_t before = m.count;
+        if (at) { /* the first run counts them */
+            m.refuse_from = before + at - 1;
+            m.refuse_to = before + at;
+        }
+        while (s->world.now < ROAM_SECONDS(1003) && call_of(s->agent, id).state == ROAM_CALL_EARLY)
+            world_run(&s->world, ROAM_MS(5));
+        end = at == 0 ? m.count - before + 1 : end;
+        m.refuse_from = m.refuse_to = SIZE_MAX;
+        world_run(&s->world, ROAM_SECONDS(3));
+        if (call_of(s->agent, id).state == ROAM_CALL_CONFIRMED) {
+            up++;
+            assert_two_way(s, s->agent, id);
+        }
+        scene_free(s);
+        assert_int_equal(m.live, 0);
+    }
+    assert_true(end > 10 && up > end / 2);
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_new), cmocka_unit_test(test_one_refused), cmocka_unit_test(test_ten_refused), cmocka_unit_test(test_all_refused),
                                        cmocka_unit_test(test_callee_one_refused), cmocka_unit_test(test_callee_ten_refused),
-                                       cmocka_unit_test(test_transfer_refused), cmocka_unit_test(test_both_move_refused), cmocka_unit_test(test_silence_refused)};
+                                       cmocka_unit_test(test_transfer_refused), cmocka_unit_test(test_both_move_refused), cmocka_unit_test(test_silence_refused),
+                                       cmocka_unit_test(test_answer_without_memory)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -311,8 +311,10 @@ void call_media_apply(roam_call *call)
 {
     const roam_agreement *a = &call->session.agreed;
     roam_ua *ua = call->ua;
-    if (!ensure_stream(call))
+    if (!ensure_stream(call)) {
+        env_arm(&ua->env, &call->leg_timer, LEG_RETRY);
         return;
+    }
     roam_net_dest *dest = a->active && a->remote_rtp.ip.family ? net_dest_get(ua, &a->remote_rtp.ip) : NULL;
     net_dest_put(ua, call->media_dest);
     call->media_dest = dest;
@@ -327,11 +329,16 @@ void call_media_apply(roam_call *call)
                                      .send_dtmf_type = a->send_dtmf,
                                      .receive_dtmf_type = a->receive_dtmf,
                                      .rtcp_mux = a->rtcp_mux};
-        stream_set_format(call->stream, &format);
+        const int err = stream_set_format(call->stream, &format);
         stream_set_remote(call->stream, &a->remote_rtp, &a->remote_rtcp);
         stream_set_direction(call->stream, a->direction);
         if (!call->stream_started && stream_start(call->stream) == 0)
             call->stream_started = true;
+        if (err || !call->stream_started) { /* no memory: again soon (retire) */
+            call->stream_started = false;
+            env_arm(&ua->env, &call->leg_timer, LEG_RETRY);
+            return;
+        }
     } else {
         roam_addr none = {0};
         stream_set_remote(call->stream, &none, &none);
@@ -470,10 +477,15 @@ void call_media_drop_dead(roam_call *call)
     }
 }
 
+static bool media_owed(const roam_call *call)
+{
+    return (!call->stream || !call->stream_started) && call->session.agreed.active && call->state == ROAM_CALL_CONFIRMED;
+}
+
 /* The wanted leg, as soon as it is up, takes over at once where the one that sends is gone. */
 void call_media_run(roam_call *call)
 {
-    if (!call->stream && call->session.agreed.active && call->state == ROAM_CALL_CONFIRMED)
+    if (media_owed(call))
         call_media_apply(call); /* there was no memory for it when it was agreed */
     roam_call_leg *wanted = call_keep_leg(call);
     call->move_to = wanted ? wanted->rtp_socket : 0;
@@ -523,6 +535,8 @@ void call_leg_told(roam_call *call, uint32_t rtp_socket)
 static void retire(roam_call *call)
 {
     const roam_time now = ua_now(call->ua);
+    if (media_owed(call))
+        call_look(call);
     bool heard = !call->stream || stream_leg_heard(call->stream, call->told.leg) || !call->expect_in;
     for (size_t i = 0; i < CALL_MAX_LEGS; i++) {
         roam_call_leg *leg = &call->legs[i];
