@@ -4,6 +4,8 @@
 
 #include <assert.h>
 
+#include "ua/refresh_meaning.h"
+
 #define BODY_MAX 4096u
 #define RETRY_FIRST ROAM_MS(500)
 #define RETRY_LAST ROAM_SECONDS(8)
@@ -613,33 +615,6 @@ static void refused(roam_call *call, int code, const char *why)
     call_report_hold(call);
 }
 
-/* What a failure means (docs/handover.md has the same table with the reasons). */
-typedef enum refresh_meaning {
-    MEANS_NO,           /* refused for good: everything stays as it was */
-    MEANS_CHALLENGE,    /* answered once per fresh nonce */
-    MEANS_UNREGISTERED, /* an edge that wants the REGISTER first */
-    MEANS_GONE,         /* the dialog is unknown: there, or at an edge that has not seen our REGISTER */
-    MEANS_NO_UPDATE,
-    MEANS_INTERVAL,     /* our Session-Expires is too short */
-    MEANS_MEDIA,        /* the offer is refused */
-    MEANS_GLARE,
-    MEANS_LATER
-} refresh_meaning;
-
-static refresh_meaning meaning_of(unsigned code)
-{
-    static const struct {
-        unsigned code;
-        refresh_meaning meaning;
-    } table[] = {{401, MEANS_CHALLENGE}, {403, MEANS_UNREGISTERED}, {404, MEANS_UNREGISTERED}, {405, MEANS_NO_UPDATE}, {407, MEANS_CHALLENGE}, {408, MEANS_LATER},
-                 {415, MEANS_MEDIA},     {422, MEANS_INTERVAL},     {430, MEANS_LATER},        {480, MEANS_LATER},     {481, MEANS_GONE},      {487, MEANS_LATER},   {488, MEANS_MEDIA},
-                 {491, MEANS_GLARE},     {501, MEANS_NO_UPDATE},    {505, MEANS_NO},           {513, MEANS_NO},        {606, MEANS_MEDIA}};
-    for (size_t i = 0; i < sizeof table / sizeof *table; i++)
-        if (table[i].code == code)
-            return table[i].meaning;
-    return code >= 500 && code < 600 ? MEANS_LATER : MEANS_NO;
-}
-
 static void again(roam_call *call, unsigned code, const char *why)
 {
     move_retry(&call->move, (int)code);
@@ -668,10 +643,10 @@ static bool offer_less(roam_call *call)
 static bool take_meaning(roam_call *call, unsigned code, const roam_message *response)
 {
     roam_env *env = &call->ua->env;
-    if (meaning_of(code) != MEANS_CHALLENGE) /* whoever says this has accepted what we answered to its challenges */
+    if (refresh_meaning_of(code) != MEANS_CHALLENGE) /* whoever says this has accepted what we answered to its challenges */
         call->refresh_attempt = (roam_auth_attempt){0};
     const bool registers = move_active(&call->move) && call->account->registrar;
-    switch (meaning_of(code)) {
+    switch (refresh_meaning_of(code)) {
     case MEANS_CHALLENGE:
         switch (response ? credentials_challenged(&call->account->credentials, &call->refresh_attempt, AUTH_REQUEST, response) : AUTH_REFUSED) {
         case AUTH_RETRY:
@@ -748,7 +723,7 @@ static void on_failure(roam_call *call, unsigned code, const roam_message *respo
     if (take_meaning(call, code, response))
         return;
     bool retry_after = response && message_seconds(response, HEADER_RETRY_AFTER, &seconds);
-    bool for_now = meaning_of(code) == MEANS_LATER || retry_after;
+    bool for_now = refresh_meaning_of(code) == MEANS_LATER || retry_after;
     bool may_wait = move_active(&call->move) || call->refresh_failures < PATIENCE || session_timer_due(&call->session_timer) == SESSION_REFRESH_DUE;
     if (seconds > ROAM_MAX_CALL_RETRY_AFTER)
         seconds = ROAM_MAX_CALL_RETRY_AFTER;
