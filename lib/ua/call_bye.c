@@ -29,6 +29,8 @@ static void on_bye(void *user, roam_client_txn *txn, roam_client_event event, co
     }
     if ((verdict == AUTH_NO_MEMORY || not_delivered(call, code)) && call->refresh_failures < TRIES) {
         call->attempt = (roam_auth_attempt){0};
+        if (code == 403 && call->account->reg.bound && call->refresh_failures == 0)
+            registration_renew(call->account); /* an edge that started anew knows nobody */
         if (env_arm(&call->ua->env, &call->refresh_timer, RETRY_FIRST << call->refresh_failures) == 0) {
             call->refresh_failures++;
             return;

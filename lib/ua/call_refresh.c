@@ -661,6 +661,8 @@ static bool take_meaning(roam_call *call, unsigned code, const roam_message *res
         /* Also where nothing is known to have moved: a NAT may have, and nobody told us yet. */
         if (!call->account->registrar || call->refresh_failures >= PATIENCE)
             return false;
+        if (code == 403 && call->account->reg.bound && call->refresh_failures == 0)
+            registration_renew(call->account); /* an edge that started anew knows nobody */
         after_register(call, code, "again after the REGISTER");
         return true;
     case MEANS_GONE:
