@@ -186,6 +186,8 @@ static bool read_about(sim_check *check, const sim_packet *packet, bool sent, ab
 static void check_again(sim_check *check, const about *a, roam_span bytes, bool *again)
 {
     uint64_t key = mix(a->txn, a->m.is_request ? 1 : 2);
+    if (a->m.method == METHOD_ACK)
+        key = mix(key, a->theirs); /* of a failure: it says the tag of the one that it answers, which may have started anew */
     if (!a->m.is_request) {
         uint64_t rseq = hash_of(message_value(&a->m, HEADER_RSEQ));
         if (a->m.status < 200 && !message_has(&a->m, HEADER_RSEQ))

@@ -159,6 +159,8 @@ static void act(sim_run_state *run, const sim_atom *atom)
     case ATOM_RESTART:
         run_note(run, "the server starts anew");
         run->restarted_at = run->world.now;
+        for (size_t i = 0; i < run->wish.npairs; i++)
+            run->wish.pairs[i].forgotten |= !run->wish.pairs[i].up;
         run->check.epoch++; /* what was under way is not answered */
         err = testserver_restart(run->server->server, run->world.now);
         assert(err == 0);

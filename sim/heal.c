@@ -49,19 +49,21 @@ static sim_rule binding_of(sim_run_state *run, const sim_actor *actor, char text
 
 /* ---- the call ---- */
 
-/* What this device has of that call; false: nothing, or it is being ended. A roam keeps its id whatever happens below; else it is the newest one. */
+/* What this device has of that call; false: nothing, or it is being ended. A roam keeps its id whatever happens below; a peer has another call where it was replaced. */
 static bool view_of(const sim_run_state *run, const sim_pair *pair, sim_who who, sim_view *v)
 {
     sim_view views[VIEW_MAX];
-    if (who != ALICE || !pair->alice)
-        return actor_view(&run->actors[who], v);
-    size_t n = actor_views(&run->actors[who], views);
+    const sim_actor *actor = &run->actors[who];
+    bool first = pair == &run->wish.pairs[0];
+    if (who != pair->caller)
+        return actor_view(actor, v);
+    size_t n = actor_views(actor, views);
     for (size_t i = 0; i < n; i++)
-        if (views[i].id == pair->alice && views[i].phase != PHASE_CLOSING) {
+        if (views[i].id == pair->id && views[i].phase != PHASE_CLOSING) {
             *v = views[i];
             return true;
         }
-    return false;
+    return !actor->roam && first && actor_view(actor, v) && (run->wish.npairs < 2 || run->wish.pairs[1].caller != who || v->id != run->wish.pairs[1].id);
 }
 
 /* Calls that this user is in, as the users want it. */
@@ -97,11 +99,23 @@ static bool is_up(const sim_run_state *run, const sim_pair *pair, sim_who who, s
     return v->phase == PHASE_UP && v->settled;
 }
 
+/* Is nobody left who could tell this one that its call is over? */
+static bool may_wait(sim_run_state *run, sim_who who, sim_phase phase)
+{
+    bool forgotten = false;
+    for (size_t i = 0; i < run->wish.npairs; i++)
+        forgotten |= run->wish.pairs[i].forgotten && (run->wish.pairs[i].caller == who || run->wish.pairs[i].callee == who);
+    if (!forgotten || (phase != PHASE_CALLING && phase != PHASE_RINGING && phase != PHASE_INCOMING))
+        return false;
+    run_excuse(run, EXCUSED_FORGOTTEN, "the server forgot the INVITE");
+    return true;
+}
+
 static sim_rule phones_are_quiet(sim_run_state *run, char text[400])
 {
     for (size_t i = 0; i < RUN_PHONES; i++) {
         sim_view views[VIEW_MAX];
-        if (run->phones[i].node && actor_views(&run->phones[i], views)) {
+        if (run->phones[i].node && actor_views(&run->phones[i], views) && !may_wait(run, BOB, views[0].phase)) {
             snprintf(text, 400, "another phone of bob's is %s", phase_text(views[0].phase));
             return RULE_ZOMBIE;
         }
@@ -110,12 +124,12 @@ static sim_rule phones_are_quiet(sim_run_state *run, char text[400])
 }
 
 /* All calls that are over are over at both ends. */
-static sim_rule over_is_over(const sim_run_state *run, char text[400])
+static sim_rule over_is_over(sim_run_state *run, char text[400])
 {
     for (size_t i = 0; i < SIM_ACTORS; i++) {
         sim_view views[VIEW_MAX];
         size_t n = actor_views(&run->actors[i], views), wanted = calls_wanted(&run->wish, (sim_who)i);
-        if (n > 0 && wanted == 0) {
+        if (n > 0 && wanted == 0 && !may_wait(run, (sim_who)i, views[0].phase)) {
             snprintf(text, 400, "the call is over, and %s's is %s", run->actors[i].user, phase_text(views[0].phase));
             return RULE_ZOMBIE;
         }
@@ -174,8 +188,11 @@ static sim_rule call_of(sim_run_state *run, sim_pair *pair, char text[400])
 {
     sim_view x = {0}, y = {0};
     sim_actor *a = &run->actors[pair->caller], *b = &run->actors[pair->callee];
-    if (!is_up(run, pair, pair->caller, &x, text) || !is_up(run, pair, pair->callee, &y, text))
+    if (!is_up(run, pair, pair->caller, &x, text) || !is_up(run, pair, pair->callee, &y, text)) {
+        if (pair->forgotten && !pair->up && (may_wait(run, pair->caller, x.phase) || may_wait(run, pair->callee, y.phase)))
+            return RULE_NONE;
         return RULE_ZOMBIE;
+    }
     if (strcmp(x.call_id, y.call_id) != 0) {
         snprintf(text, 400, "%s and %s are in different calls", a->user, b->user);
         return RULE_ZOMBIE;
@@ -252,7 +269,7 @@ static sim_rule transfer_of(sim_run_state *run, char text[400])
 /* Nobody answers there any more, or not yet. */
 static bool is_gone(int code)
 {
-    return code == 404 || code == 408 || code == 410 || code == 430 || code == 480 || code == 503;
+    return code == ROAM_ETIMEOUT || code == 404 || code == 408 || code == 410 || code == 430 || code == 480 || code == 503;
 }
 
 static sim_rule messages_of(sim_run_state *run, char text[400])
@@ -350,8 +367,8 @@ static bool excused(sim_run_state *run, const sim_pair *pair)
         run_excuse(run, EXCUSED_AWAY, "offline for longer than offline_max");
     else if (leg && strcmp(leg->end_why, "session expired") == 0 && was_away(run, ROAM_SECONDS(10)))
         run_excuse(run, EXCUSED_AWAY, "nobody could refresh the session");
-    else if (!pair->up && run->restarted_at != ROAM_NEVER)
-        run_excuse(run, EXCUSED_FORGOTTEN, "the server forgot the call, or the callee");
+    else if (run->restarted_at != ROAM_NEVER && (!pair->up || run->world.now - run->restarted_at < ROAM_SECONDS(40))) /* an answer without ACK for 32 s ends it (RFC 3261 14.2) */
+        run_excuse(run, EXCUSED_FORGOTTEN, "the server forgot the call, or the callee, or the change in it");
     else if (!pair->heard && (pair->callee == ALICE ? run->faults_done != 0 : run->peer_moved))
         run_excuse(run, EXCUSED_UNREACHED, "the INVITE went to where the callee had been");
     else
@@ -368,12 +385,13 @@ void heal_watch(sim_run_state *run)
         if (pair->over)
             continue;
         bool has = view_of(run, pair, pair->caller, &x), other = view_of(run, pair, pair->callee, &y);
-        pair->started |= has;
         pair->heard |= other;
         pair->up |= has && other && x.phase == PHASE_UP && y.phase == PHASE_UP;
-        const sim_actor *ended = !has && pair->started ? &run->actors[pair->caller] : pair->up && !other ? &run->actors[pair->callee] : NULL;
+        const sim_actor *ended = !has ? &run->actors[pair->caller] : pair->up && !other ? &run->actors[pair->callee] : NULL;
         if (!ended)
             continue;
+        if (ended->who == ALICE && run->heaps[ALICE].refused && !run->last_end[0])
+            continue; /* it is over, and there was no memory yet to say so */
         pair->over = hung_up(run, &run->actors[pair->caller]) || hung_up(run, &run->actors[pair->callee]) || excused(run, pair);
         if (!pair->over)
             check_violated(&run->check, RULE_CALL_LOST, "the call ended at %s; neither user ended it%s%s", ended->user, run->last_end[0] ? "; alice was told: " : "", run->last_end);

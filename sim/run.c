@@ -367,7 +367,7 @@ static void remember(sim_run_state *run, const sim_act *act)
         assert(wish->npairs < WISH_PAIRS);
         pair = &wish->pairs[wish->npairs++];
         *pair = (sim_pair){.caller = act->who, .callee = act->whom};
-        pair->alice = act->who == ALICE && actor_view(&run->actors[ALICE], &v) ? v.id : 0;
+        pair->id = actor_view(&run->actors[act->who], &v) ? v.id : 0;
         break;
     case DO_REJECT: wish->refused[act->who] = true; /* fall through */
     case DO_HANGUP:

@@ -35,11 +35,11 @@ typedef struct sim_heap {
 /* A call that somebody wished for. */
 typedef struct sim_pair {
     sim_who caller, callee;
-    uint32_t alice;      /* where she called: her id of it */
-    bool started;        /* the caller's device has the call */
+    uint32_t id;         /* of the caller's */
     bool heard;          /* the callee's, too */
     bool up;             /* it was up at both ends */
     bool over;           /* a user ended it, or it has ended for a reason that counts */
+    bool forgotten;      /* the server forgot its INVITE before it was up: whoever waits for an answer, or rings, does so until it has had enough */
     uint64_t received[2]; /* RTP accepted, at the last look: at the caller, the callee */
 } sim_pair;
 

@@ -1,6 +1,8 @@
 /* Memory refused at each moment of an agent's life: registering, a call, hold, a move, hanging up. No crash, no leak; and with memory back the same agent registers and calls. */
 #include "scene.h"
 
+#include "testbed/facts.h"
+
 typedef struct miser {
     size_t count, refuse_from, refuse_to; /* allocations so far; which are refused: from <= n < to */
     size_t live;
@@ -333,6 +335,49 @@ static void test_silence_refused(void **state)
     sweep_in(30, 20, session_and_silence);
 }
 
+/* A call of ours while one allocation, the Nth after the command for every N, is refused: the 407 is answered again, the 200 is read when it comes again, the answer is asked for
+ * again. It is up, with sound both ways, or it has ended and says that memory was the reason; then the callee is in no call either. Rings plainly, and reliably (PRACK). */
+static void test_placed_with_one_refused(void **state)
+{
+    (void)state;
+    for (int reliable = 0; reliable < 2; reliable++) {
+        size_t up = 0, ended = 0, used = 1;
+        for (size_t nth = 0; nth < used; nth++) {
+            miser m = {.refuse_from = SIZE_MAX, .refuse_to = SIZE_MAX};
+            roam_allocator allocator = {stingy, &m};
+            roam_ua_config config;
+            roam_ua_config_default(&config);
+            config.allocator = &allocator;
+            roam_peer_config callee = {.answer = PEER_ANSWERS, .answer_after = ROAM_MS(100), .rel = reliable ? PEER_REL_USED : PEER_REL_ACCEPTED};
+            scene *s = scene_new((scene_options){.agent = &config, .callee = &callee});
+            roam_call_id id = call_to(s->agent, s->account, "bob");
+            size_t before = m.count;
+            m.refuse_from = before + nth;
+            m.refuse_to = m.refuse_from + 1;
+            world_run(&s->world, ROAM_MS(500));
+            used = nth == 0 ? m.count - before : used;
+            m.refuse_to = 0;
+            world_run(&s->world, ROAM_SECONDS(6));
+            const roam_event *e = world_last(s->agent, ROAM_EVENT_CALL_STATE);
+            if (e->call_state == ROAM_CALL_ENDED) {
+                if (e->status != ROAM_ENOMEM)
+                    print_error("allocation %zu: %d %d %s\n", nth, e->sip_code, e->status, e->reason);
+                assert_int_equal(e->status, ROAM_ENOMEM);
+                world_run(&s->world, ROAM_SECONDS(35));
+                assert_int_equal(peer_calls(s->callee->peer, NULL, 0), 0);
+                ended++;
+            } else {
+                assert_int_equal(call_of(s->agent, id).state, ROAM_CALL_CONFIRMED);
+                assert_two_way(s, s->agent, id);
+                up++;
+            }
+            scene_free(s);
+            assert_int_equal(m.live, 0);
+        }
+        assert_true(up > 10 && ended < up / 4);
+    }
+}
+
 /* roam_ua_new with the Nth allocation refused: NULL, and nothing leaked; an agent with all of them. */
 static void test_new(void **state)
 {
@@ -400,6 +445,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_new), cmocka_unit_test(test_one_refused), cmocka_unit_test(test_ten_refused), cmocka_unit_test(test_all_refused),
                                        cmocka_unit_test(test_callee_one_refused), cmocka_unit_test(test_callee_ten_refused),
                                        cmocka_unit_test(test_transfer_refused), cmocka_unit_test(test_both_move_refused), cmocka_unit_test(test_silence_refused),
-                                       cmocka_unit_test(test_answer_without_memory)};
+                                       cmocka_unit_test(test_answer_without_memory),
+                                       cmocka_unit_test(test_placed_with_one_refused)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

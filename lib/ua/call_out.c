@@ -304,14 +304,21 @@ static void on_answer(roam_call *call, const roam_message *response)
         call->takeover->answer_waits = true;
         return;
     }
-    if (early_confirm(call, response, &final) != 0) {
-        call_end(call, ROAM_ESYNTAX, "a 200 without a usable Contact or tag");
+    int err = early_confirm(call, response, &final);
+    if (err == ROAM_ENOMEM && call->dialog.state != DIALOG_CONFIRMED)
+        return; /* it comes again until its ACK */
+    if (err) {
+        call_end(call, err, err == ROAM_ENOMEM ? "no memory for the answer" : "a 200 without a usable Contact or tag");
         return;
     }
     takeover_stop(call, call->flow);
-    int err = 0;
     if (call->session.state == OFFER_LOCAL && !final)
         err = message_has_body_type(response, SPAN("application/sdp")) ? session_take_answer(&call->session, response->body) : ROAM_EUNSUPPORTED;
+    if (err == ROAM_ENOMEM) { /* the callee has agreed, and we could not read to what: offered again */
+        session_withdraw(&call->session);
+        call->wish++;
+        err = 0;
+    }
     call_confirm(call, response, !err);
 }
 
@@ -336,11 +343,17 @@ static void on_failure(roam_call *call, unsigned code, roam_client_event event, 
         call_end(call, (int)code, call->end_reason ? call->end_reason : "cancelled");
         return;
     }
-    if ((code == 401 || code == 407) && event == CLIENT_RESPONSE &&
-        credentials_challenged(&call->account->credentials, &call->attempt, AUTH_REQUEST, response) == AUTH_RETRY) {
-        call_look(call);
-        return;
-    }
+    if ((code == 401 || code == 407) && event == CLIENT_RESPONSE)
+        switch (credentials_challenged(&call->account->credentials, &call->attempt, AUTH_REQUEST, response)) {
+        case AUTH_NO_MEMORY: /* asked again, it will be challenged again */
+            if (call->invite_refused++ >= EDGE_PATIENCE) {
+                call_end(call, ROAM_ENOMEM, "no memory for the challenge");
+                return;
+            }
+            call->attempt = (roam_auth_attempt){0}; /* fall through */
+        case AUTH_RETRY: call_look(call); return;
+        default: break;
+        }
     if (code == 422 && event == CLIENT_RESPONSE && session_timer_too_small(&call->session_timer, response)) { /* RFC 4028 7.3: the same call again */
         call_look(call);
         return;

@@ -272,6 +272,10 @@ int early_confirm(roam_call *call, const roam_message *response, bool *final)
     }
     if (!err)
         err = dialog_on_response(&fork, response);
+    if (err && e) {
+        e->dialog = fork; /* the 2xx comes again */
+        return err;
+    }
     if (err) {
         dialog_free(&fork);
         return err;

@@ -234,12 +234,15 @@ static void taken_over(roam_takeover *t, const roam_message *response)
 {
     roam_call *call = t->call;
     roam_client_txn *txn = t->txn;
-    if (dialog_on_response(&t->dialog, response) != 0) {
+    int err = dialog_on_response(&t->dialog, response);
+    if (err == ROAM_ENOMEM)
+        return; /* it comes again until its ACK */
+    if (err) {
         give_up(t, call->flow, false);
         refused(t, "a 200 without a usable Contact or tag");
         return;
     }
-    bool agreed = message_has_body_type(response, SPAN("application/sdp")) && session_take_answer(&t->session, response->body) == 0;
+    err = message_has_body_type(response, SPAN("application/sdp")) ? session_take_answer(&t->session, response->body) : ROAM_EUNSUPPORTED;
     roam_dialog dialog = t->dialog;
     roam_session session = t->session;
     t->dialog = (roam_dialog){0};
@@ -248,7 +251,8 @@ static void taken_over(roam_takeover *t, const roam_message *response)
     t->early = NULL;
     set_state(t, TAKEOVER_IDLE, "taken over");
     call_replace(call, &dialog, &session, txn, t->cseq, &t->telling);
-    call_confirm(call, response, agreed);
+    call->wish += err == ROAM_ENOMEM; /* the callee has agreed, and we could not read to what: offered again */
+    call_confirm(call, response, !err || err == ROAM_ENOMEM);
 }
 
 bool takeover_event(roam_call *call, roam_client_txn *txn, roam_client_event event, const roam_message *response)

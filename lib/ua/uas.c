@@ -16,7 +16,7 @@ void uas_respond_tagged(roam_ua *ua, roam_server_txn *txn, unsigned status, cons
 {
     roam_response r;
     response_begin(txn, &r, status, SPAN(""), tag);
-    write_cstr(&r.w, header);
+    write_cstr(&r.w, header[0] || status != 500 ? header : "Retry-After: 1\r\n"); /* what fails here (memory, a socket) may do better later (RFC 3261 14.2) */
     write_agent_headers(ua, &r.w, false);
     write_body(&r.w, SPAN(""), SPAN(""));
     response_send(&r);
