@@ -167,12 +167,46 @@ static void test_ack_lost_with_its_path(void **state)
     scene_free(s);
 }
 
+static void test_second_change_before_the_first_socket(void **state)
+{
+    /* The system refuses the SIP socket on the second network for some milliseconds, and a third one takes its place meanwhile. The application hears of both changes, and of RTP that
+     * leaves from the third address before the call is said to be recovered. */
+    (void)state;
+    static const char *const third[] = {"10.3.0.9", NULL};
+    scene *s = scene_new((scene_options){0});
+    roam_call_id id = call_to(s->agent, s->account, "sip:bob@example.com");
+    world_run(&s->world, ROAM_SECONDS(3));
+    world_forget(s->agent);
+    s->agent->refuse = 3;
+    s->agent->refuse_err = ROAM_EIO;
+    set_addrs(s, scene_cell);
+    world_run(&s->world, ROAM_MS(15));
+    set_addrs(s, third);
+    world_run(&s->world, ROAM_SECONDS(1));
+    size_t detected = 0;
+    bool uplink = false;
+    for (size_t i = 0; i < s->agent->heard.n; i++) {
+        const roam_event *e = &s->agent->heard.events[i];
+        if (e->type != ROAM_EVENT_IP_CHANGE_PROGRESS || e->call != id)
+            continue;
+        detected += e->op == ROAM_IP_CHANGE_DETECTED;
+        uplink = e->op == ROAM_IP_CHANGE_DETECTED ? false : uplink || e->op == ROAM_IP_CHANGE_UPLINK_RESTORED;
+        if (e->op == ROAM_IP_CHANGE_RECOVERED)
+            assert_true(uplink);
+    }
+    assert_int_equal(detected, 2);
+    assert_non_null(world_progress(s->agent, ROAM_IP_CHANGE_RECOVERED, id));
+    assert_two_way(s, s->agent, id);
+    scene_free(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_sip_socket_refused_long), cmocka_unit_test(test_sip_socket_never_given), cmocka_unit_test(test_target_without_address),
         cmocka_unit_test(test_silent_registrar),        cmocka_unit_test(test_retry_after_for_ever),   cmocka_unit_test(test_name_is_asked_once),
         cmocka_unit_test(test_ack_lost_with_its_path),
+        cmocka_unit_test(test_second_change_before_the_first_socket),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

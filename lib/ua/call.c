@@ -456,6 +456,8 @@ bool call_keep_path(roam_call *call)
             call_set_link(call, ROAM_LINK_MOVING, dead ? dead : "path changed");
         }
         find_hop(call, true);
+    } else if (!used && call->move.state == MOVE_RUNNING && !roam_ip_equal(&call->move.local, &source.ip) && tells_moves(call)) {
+        call_move_begin(call, &source, false, "another path leads to the next hop"); /* the one before never got its socket */
     }
     roam_path *path = net_path(ua, &source.ip, link);
     if (!path || path->state != PATH_UP) {

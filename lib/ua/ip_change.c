@@ -189,6 +189,7 @@ void move_path(roam_move *move, const roam_addr *local)
     if (move->state != MOVE_OFFLINE)
         return;
     set_state(move, MOVE_RUNNING, "path");
+    move->local = local->ip;
     ua->ip_change.acted = true;
     ua->ip_change.last_acted = ua_now(ua);
     move->report.path_ready = ua_now(ua) - move->began;

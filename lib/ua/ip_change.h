@@ -51,6 +51,7 @@ typedef struct roam_move {
     roam_subscription_id subscription; /* both 0: a registration */
     roam_ip_change_report report;
     uint64_t lost_before, peer_lost_before;
+    roam_ip local;        /* of the path it leads to; family 0: none yet */
     const char *evidence; /* set before move_begin: what gave the path away although its address stays; told with DETECTED. Static; NULL: the address tells */
 } roam_move;
 

@@ -635,6 +635,8 @@ static void keep(roam_work *work)
         move_begin(&reg->move, &source, alive, dead ? dead : "another path leads to the registrar");
     } else if (!used && reg->move.state == MOVE_OFFLINE) {
         move_path(&reg->move, &source);
+    } else if (!used && reg->move.state == MOVE_RUNNING && !roam_ip_equal(&reg->move.local, &source.ip)) {
+        move_begin(&reg->move, &source, false, "another path leads to the registrar"); /* the one before never got its socket */
     }
     roam_path *path = net_path(ua, &source.ip, link);
     if (!path) {
