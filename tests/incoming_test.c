@@ -339,6 +339,23 @@ static void test_ringing_and_move(void **state)
     }
 }
 
+/* The caller has moved as well, or died: nobody has an answer to two questions. It does not ring for the whole three minutes. */
+static void test_caller_not_reached(void **state)
+{
+    (void)state;
+    scene *s = hand_scene();
+    hand h;
+    roam_call_id id = rings(&h, s, ALLOWS, HAND_SDP);
+    set_addrs(s, scene_cell);
+    world_run(&s->world, ROAM_SECONDS(60));
+    assert_int_equal(call_of(s->agent, id).state, ROAM_CALL_INCOMING);
+    world_run(&s->world, ROAM_SECONDS(8));
+    assert_int_equal(calls_of(s->agent), 0);
+    assert_string_equal(world_last(s->agent, ROAM_EVENT_CALL_STATE)->reason, "the caller is not reached any more");
+    assert_int_equal(hand_status(&h, h.cseq, "INVITE"), 480);
+    scene_free(s);
+}
+
 /* The user refuses while there is no network: the caller hears it as soon as there is one. */
 static void test_refused_offline(void **state)
 {
@@ -725,6 +742,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_prack_pending_and_move),
         cmocka_unit_test(test_ringing_and_move),
         cmocka_unit_test(test_refused_offline),
+        cmocka_unit_test(test_caller_not_reached),
         cmocka_unit_test(test_expires),
         cmocka_unit_test(test_copies),
         cmocka_unit_test(test_move_before_ack),

@@ -201,6 +201,36 @@ static void test_taken_and_lost(void **state)
     }
 }
 
+/* The INVITE with Replaces is challenged, and another network comes meanwhile: the same dialog, another description, a higher version in o= (RFC 3264 8). */
+static void test_takeover_challenged(void **state)
+{
+    (void)state;
+    static const char *const both[] = {"10.3.0.9", CELL, NULL};
+    char first[2][200], line[200];
+    hand h;
+    seen invite;
+    scene *s = begin_as(&h, ROAM_100REL_SUPPORTED);
+    call_hand(&h, s, &invite);
+    branch_says(&h, &invite, 180, "one", ALLOWS, "");
+    move_to(s, scene_cell, ROAM_MS(60));
+    for (int i = 0; i < 2; i++) {
+        const seen ask = *hand_asked(&h, "INVITE");
+        assert_true(says(&ask, "Replaces: "));
+        hand_copy(ask.text, "\r\no=", "\r", line, sizeof line);
+        const char *at = strchr(strchr(line, ' ') + 1, ' '); /* the version */
+        snprintf(first[i], sizeof first[i], "%llu", strtoull(at, NULL, 10));
+        if (i)
+            break;
+        set_addrs(s, both);
+        hand_answer_tagged(&h, &ask, 401, "x", "WWW-Authenticate: Digest realm=\"r\", nonce=\"n\", algorithm=MD5, qop=\"auth\"\r\n", "");
+        world_run(&s->world, ROAM_MS(60));
+        assert_true(says(hand_asked(&h, "INVITE"), "Authorization: "));
+        assert_true(says(hand_asked(&h, "INVITE"), "c=IN IP4 10.3.0.9"));
+    }
+    assert_true(strtoull(first[1], NULL, 10) == strtoull(first[0], NULL, 10) + 1);
+    scene_free(s);
+}
+
 /* The lost INVITE with Replaces was answered, and the answer is repeated to where we are again: not taken while another one is out, which decides; then it is the call. */
 static void test_lost_answer_found(void **state)
 {
@@ -507,6 +537,35 @@ static void *scarce_realloc(void *user, void *ptr, size_t size)
     return realloc(ptr, size);
 }
 
+/* The first copy of the 2xx finds no memory for its dialog, whichever piece is refused: the second one is the answer. */
+static void test_answer_without_memory(void **state)
+{
+    (void)state;
+    for (size_t nth = 0; nth < 6; nth++) {
+        scarce m = {0};
+        const roam_allocator allocator = {.realloc = scarce_realloc, .user = &m};
+        roam_ua_config config;
+        roam_account_config account = hand_account();
+        roam_ua_config_default(&config);
+        config.allocator = &allocator;
+        scene *s = scene_new((scene_options){.account = &account, .agent = &config});
+        hand h;
+        seen invite;
+        hand_begin(&h, s);
+        roam_call_id id = call_hand(&h, s, &invite);
+        bool rang = nth == 5; /* then the dialog is there, and lacks the new target only */
+        if (rang)
+            branch_says(&h, &invite, 180, "one", ALLOWS, "");
+        m.n = rang ? 99 : 100 - nth - 1;
+        m.refuse_at = 100; /* once */
+        branch_says(&h, &invite, 200, "one", ALLOWS, HAND_SDP);
+        m.refuse_at = 0;
+        branch_says(&h, &invite, 200, "one", ALLOWS, HAND_SDP);
+        assert_int_equal(call_of(s->agent, id).state, ROAM_CALL_CONFIRMED);
+        scene_free(s);
+    }
+}
+
 /* Memory is refused, every second time to every 49th, while branches answer, it moves, and one is taken over or hung up: nothing crashes, nothing leaks. */
 static void test_no_memory(void **state)
 {
@@ -647,7 +706,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_hang_up_offline), cmocka_unit_test(test_old_path_alive), cmocka_unit_test(test_same_address),
         cmocka_unit_test(test_prack_moves), cmocka_unit_test(test_early_media_moves), cmocka_unit_test(test_adopted), cmocka_unit_test(test_adopted_elsewhere),
         cmocka_unit_test(test_bye_overtakes), cmocka_unit_test(test_no_memory),
-        cmocka_unit_test(test_update_and_answer), cmocka_unit_test(test_fork_gone), cmocka_unit_test(test_hang_up_unheard),
+        cmocka_unit_test(test_takeover_challenged), cmocka_unit_test(test_answer_without_memory), cmocka_unit_test(test_update_and_answer), cmocka_unit_test(test_fork_gone), cmocka_unit_test(test_hang_up_unheard),
         cmocka_unit_test(test_taken_and_lost), cmocka_unit_test(test_lost_answer_found), cmocka_unit_test(test_edge_refuses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -6,6 +6,7 @@
 #define ANSWER_WAIT(t1) (8 * (t1)) /* our target is known: so long for an answer in the ACK */
 #define RING_AGAIN ROAM_SECONDS(10) /* while it rings on */
 #define DOUBT ROAM_SECONDS(1) /* until a 481 is believed while it rings */
+#define SILENCES 2u /* questions in a row to which nobody has an answer (64*T1 each): the caller is gone, wherever it went */
 #define RETRY_LAST ROAM_SECONDS(8)
 #define OVERDUE_LIMIT ROAM_SECONDS(60) /* where the account has no offline_max */
 
@@ -131,14 +132,20 @@ void probe_await_answer(roam_call *call)
         (void)env_arm(&call->ua->env, &p->timer, ANSWER_WAIT(call->ua->sip.timers.t1));
 }
 
-static void retry(roam_call *call, const char *why)
+static void retry(roam_call *call, bool silent, const char *why)
 {
     roam_probe *p = &call->probe;
     roam_env *env = &call->ua->env;
     uint32_t limit = call->account->policy.offline_max_ms;
-    if (call->state == ROAM_CALL_INCOMING) { /* says nothing about the caller */
+    if (call->state == ROAM_CALL_INCOMING) {
         p->doubted = false;
-        wait(call, RING_AGAIN, why);
+        p->failures = silent ? p->failures + 1 : 0;
+        if (p->failures < SILENCES) { /* once says nothing about the caller */
+            wait(call, silent ? DOUBT : RING_AGAIN, why);
+            return;
+        }
+        move_failed(&call->move, 0, 408, "the caller is not reached");
+        call_reject(call, 480, "the caller is not reached any more");
         return;
     }
     if (call->ack_overdue && env->now - call->ack_overdue > (limit ? ROAM_MS(limit) : OVERDUE_LIMIT)) {
@@ -180,7 +187,7 @@ static void on_probe(void *user, roam_client_txn *txn, roam_client_event event, 
         call->update_refused = true;
         set_state(call, PROBE_DUE, "no UPDATE here");
     } else {
-        retry(call, "not answered");
+        retry(call, code == 408, "not answered");
     }
     call_look(call);
 }

@@ -94,7 +94,9 @@ static int begin(roam_takeover *t)
 {
     roam_call *call = t->call;
     if (t->dialog.call_id)
-        return 0;
+        return 0; /* challenged: the same again, and its o= goes on */
+    session_free(&t->session);
+    t->session = call->offered;
     return call_begin_dialog(call, &t->dialog);
 }
 
@@ -109,7 +111,6 @@ static int send_replacing(roam_takeover *t, roam_early_dialog *e, const roam_cal
     int err = begin(t);
     if (err)
         return err;
-    t->session = call->offered;
     session_withdraw(&t->session);
     call_local_of(leg, &local);
     writer_init(&sdp, body, sizeof body);
@@ -281,7 +282,6 @@ bool takeover_event(roam_call *call, roam_client_txn *txn, roam_client_event eve
     if (event != CLIENT_RESPONSE)
         lose(t);
     t->early = NULL;
-    session_free(&t->session);
     if ((code == 401 || code == 407) &&
         credentials_challenged(&call->account->credentials, &t->attempt, AUTH_REQUEST, response) == AUTH_RETRY) {
         set_state(t, TAKEOVER_IDLE, "challenged");
@@ -292,6 +292,7 @@ bool takeover_event(roam_call *call, roam_client_txn *txn, roam_client_event eve
         return true;
     }
     move_retry(&call->move, (int)code);
+    session_free(&t->session);
     dialog_free(&t->dialog);
     t->attempt = (roam_auth_attempt){0};
     t->answer_waits = false;
