@@ -33,6 +33,25 @@ static void measure(const char *scenario, const char *faults, unsigned runs)
            (double)packets / runs, (double)virtual_us / 1e6 / runs, (double)virtual_us / 1e6 / took, failed ? "   RULES WERE VIOLATED" : "");
 }
 
+/* What `roam sim --seeds` does, in one process: whatever the seeds draw. */
+static void measure_seeds(unsigned runs)
+{
+    uint64_t packets = 0, failed = 0, excused = 0;
+    double began = cpu_seconds();
+    for (unsigned i = 1; i <= runs; i++) {
+        sim_plan plan;
+        sim_result result;
+        plan_draw(&plan, i);
+        sim_run(&plan, NULL, &result);
+        packets += result.packets;
+        failed += result.rule != RULE_NONE;
+        excused += result.excuses != 0;
+    }
+    double took = cpu_seconds() - began;
+    printf("  %u seeds: %.0f a second and core, %.0f packets each, %.1f %% with an excuse, %llu violations\n", runs, runs / took, (double)packets / runs, 100.0 * (double)excused / runs,
+           (unsigned long long)failed);
+}
+
 int main(int argc, char **argv)
 {
     unsigned runs = argc > 1 ? (unsigned)strtoul(argv[1], NULL, 10) : 1000;
@@ -41,6 +60,8 @@ int main(int argc, char **argv)
     measure("out", "make@1500/1000", runs ? runs : 1);
     measure("in", "break@1500/40", runs ? runs : 1);
     measure("out-hold", "break@1500/40", runs ? runs : 1);
+    printf("seeds, whatever they draw\n");
+    measure_seeds(runs ? runs : 1);
     printf("for comparison\n");
     measure("register", "break@800/40", runs ? runs : 1);
     measure("out", "no", runs ? runs : 1);

@@ -11,7 +11,7 @@
 
 #include "cli/cli.h"
 
-#define HANG_SECONDS 60 /* a run takes milliseconds; under a sanitizer and on a busy machine a second */
+#define HANG_SECONDS 60
 #define JOBS_MAX 64u
 
 /* Shared with the process that runs. */
@@ -29,13 +29,18 @@ typedef struct worker {
     roam_time since; /* ... since */
 } worker;
 
-static void run_one(const sim_plan *plan, bool twice, sim_result *result)
+static void run_plain(const sim_plan *plan, sim_result *result)
+{
+    sim_run(plan, NULL, result);
+}
+
+static void run_one(void (*run)(const sim_plan *plan, sim_result *result), const sim_plan *plan, bool twice, sim_result *result)
 {
     sim_result again;
-    sim_run(plan, NULL, result);
+    run(plan, result);
     if (!twice || result->rule != RULE_NONE)
         return;
-    sim_run(plan, NULL, &again);
+    run(plan, &again);
     if (again.hash == result->hash)
         return;
     result->rule = RULE_REPEATABLE;
@@ -49,7 +54,7 @@ static void work(const sim_jobs *jobs, slot *s, uint64_t first, int out)
         sim_job_report report = {.index = i};
         s->current = i;
         jobs->plan(jobs->user, i, &plan);
-        run_one(&plan, jobs->twice, &report.result);
+        run_one(jobs->run ? jobs->run : run_plain, &plan, jobs->twice, &report.result);
         s->done++;
         s->excused += report.result.excuses != 0;
         for (unsigned k = 0; k < SIM_EXCUSES; k++)
@@ -100,11 +105,11 @@ static void drain(sim_jobs *jobs, worker *w)
         tell(jobs, &report);
 }
 
-static void died(int status, bool hung, sim_result *result)
+static void died(int status, unsigned hung, sim_result *result)
 {
     *result = (sim_result){.rule = hung ? RULE_HANG : RULE_CRASH};
     if (hung)
-        snprintf(result->text, sizeof result->text, "not done after %d s", HANG_SECONDS);
+        snprintf(result->text, sizeof result->text, "not done after %u s", hung);
     else if (WIFSIGNALED(status))
         snprintf(result->text, sizeof result->text, "%s", strsignal(WTERMSIG(status)));
     else
@@ -112,7 +117,8 @@ static void died(int status, bool hung, sim_result *result)
 }
 
 /* One that ended: by itself, or in the middle of a run, whose successor another process takes over. */
-static bool reap(sim_jobs *jobs, worker *w, bool hung)
+/* `hung`: so many seconds, and was ended; 0: no. */
+static bool reap(sim_jobs *jobs, worker *w, unsigned hung)
 {
     int status = 0;
     if (waitpid(w->pid, &status, hung ? 0 : WNOHANG) != w->pid)
@@ -171,7 +177,7 @@ bool simjobs_run(sim_jobs *jobs)
                 w->last = w->slot->current;
                 w->since = cli_now();
             }
-            bool hung = cli_now() - w->since > ROAM_SECONDS(HANG_SECONDS);
+            unsigned limit = jobs->hang_seconds ? jobs->hang_seconds : HANG_SECONDS, hung = cli_now() - w->since > ROAM_SECONDS(limit) ? limit : 0;
             if (hung)
                 kill(w->pid, SIGKILL);
             ok = reap(jobs, w, hung);
@@ -209,7 +215,7 @@ void simjobs_one(const sim_plan *plan, bool twice, sim_result *result)
         FILE *quiet = freopen("/dev/null", "w", stderr);
         (void)quiet;
         alarm(HANG_SECONDS);
-        run_one(plan, twice, result);
+        run_one(run_plain, plan, twice, result);
         _exit(write(ends[1], result, sizeof *result) == (ssize_t)sizeof *result ? 0 : 2);
     }
     close(ends[1]);
@@ -217,7 +223,7 @@ void simjobs_one(const sim_plan *plan, bool twice, sim_result *result)
         bool whole = read(ends[0], result, sizeof *result) == (ssize_t)sizeof *result;
         waitpid(pid, &status, 0);
         if (!whole)
-            died(status, WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM, result);
+            died(status, WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM ? HANG_SECONDS : 0, result);
     }
     close(ends[0]);
 }

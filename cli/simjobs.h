@@ -15,6 +15,8 @@ typedef struct sim_jobs {
     double seconds;        /* at most; 0: no limit */
     bool twice;            /* each run is done twice, the hashes are compared */
     uint64_t max_failures; /* then it stops; 0: no limit */
+    unsigned hang_seconds; /* one run that takes longer hangs; 0: 60, a run takes milliseconds; under a sanitizer and on a busy machine a second */
+    void (*run)(const sim_plan *plan, sim_result *result); /* NULL: sim_run. Others are for the tests of this */
     void (*plan)(void *user, uint64_t index, sim_plan *plan);
     void (*failed)(void *user, const sim_job_report *report);
     void *user;

@@ -496,6 +496,37 @@ static void test_rtp(void **state)
     assert_seen(&(broken){.scenario = "out", .rule = RULE_RTP, .tap = lose_rtp});
 }
 
+static bool lose_message(void *user, const sim_packet *p)
+{
+    (void)user;
+    return !(from_alice(p) && is_request(p, "MESSAGE"));
+}
+
+static void test_done(void **state)
+{
+    (void)state;
+    assert_seen(&(broken){.scenario = "message-out", .rule = RULE_DONE, .tap = lose_message});
+}
+
+/* What excuses a call excuses nothing else, and not before it happened: with a server that may refuse calls, and memory that is refused later, a call that the peer ends is lost all the same. */
+static void test_excuses_are_narrow(void **state)
+{
+    (void)state;
+    broken b = {.scenario = "out", .tick = hang_up};
+    sim_plan plan = plan_for("out");
+    sim_result result;
+    assert_true(faults_parse("memory@900:1", plan.faults, &plan.nfaults));
+    plan.server = sim_profile_find("overloaded");
+    sim_spy spy = {.tick = b.tick, .user = &b};
+    unsigned lost = 0;
+    for (plan.seed = 1; plan.seed <= 20; plan.seed++) {
+        sim_run(&plan, &spy, &result);
+        lost += result.rule == RULE_CALL_LOST;
+        assert_true(result.rule == RULE_CALL_LOST || result.excuses == 1u << EXCUSED_REFUSED);
+    }
+    assert_true(lost > 8);
+}
+
 /* ---- the machine itself ---- */
 
 /* Twenty seeds, each twice: the traces are the same; and they differ from each other. */
@@ -621,7 +652,7 @@ int main(void)
         cmocka_unit_test(test_nonce), cmocka_unit_test(test_offer_version), cmocka_unit_test(test_pending_and_offers), cmocka_unit_test(test_deadline),
         cmocka_unit_test(test_bounded), cmocka_unit_test(test_leak), cmocka_unit_test(test_states), cmocka_unit_test(test_truth),
         cmocka_unit_test(test_binding), cmocka_unit_test(test_call_lost), cmocka_unit_test(test_zombie), cmocka_unit_test(test_dialog),
-        cmocka_unit_test(test_hold), cmocka_unit_test(test_media), cmocka_unit_test(test_rtp), cmocka_unit_test(test_repeatable),
+        cmocka_unit_test(test_hold), cmocka_unit_test(test_media), cmocka_unit_test(test_rtp), cmocka_unit_test(test_done), cmocka_unit_test(test_excuses_are_narrow), cmocka_unit_test(test_repeatable),
         cmocka_unit_test(test_hash_sees), cmocka_unit_test(test_faults_text), cmocka_unit_test(test_shrink), cmocka_unit_test(test_sweep),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
