@@ -701,12 +701,76 @@ static void test_bye_again(void **state)
     }
 }
 
+static void test_answer_after_good_bye(void **state)
+{
+    /* We refreshed the call and hung up. A late copy of the refresh's 200 comes when the BYE is answered: it is acknowledged, and no second BYE is sent in that dialog. */
+    (void)state;
+    roam_account_config account = hand_account();
+    scene *s = scene_new((scene_options){.account = &account});
+    hand h;
+    roam_call_id id = hand_called(&h, s);
+    assert_int_equal(roam_call_hold(s->agent->ua, id), 0);
+    world_flush(s->agent);
+    world_run(&s->world, ROAM_MS(100));
+    const seen *refresh = hand_asked(&h, "INVITE");
+    hand_answer(&h, refresh, 200, "", HAND_SDP);
+    world_run(&s->world, ROAM_MS(200));
+    assert_int_equal(roam_call_hangup(s->agent->ua, id), 0);
+    world_flush(s->agent);
+    world_run(&s->world, ROAM_MS(100));
+    hand_answer(&h, hand_asked(&h, "BYE"), 200, "", "");
+    world_run(&s->world, ROAM_MS(200));
+    assert_int_equal(call_of(s->agent, id).state, ROAM_CALL_ENDED);
+    hand_answer(&h, refresh, 200, "", HAND_SDP);
+    world_run(&s->world, ROAM_MS(200));
+    assert_int_equal(hand_count(&h, "BYE"), 1);
+    scene_free(s);
+}
+
+static void test_good_bye_behind_an_update(void **state)
+{
+    /* It rang, we moved and told the callee so by UPDATE in the early dialog, then the other branch answered. The first one answers late: the BYE to it has a CSeq above
+     * the UPDATE's. */
+    (void)state;
+    roam_account_config account = hand_account();
+    scene *s = scene_new((scene_options){.account = &account});
+    hand h;
+    hand_begin(&h, s);
+    call_to(s->agent, s->account, "sip:hand@" HAND);
+    world_run(&s->world, ROAM_MS(200));
+    const seen *invite = hand_asked(&h, "INVITE");
+    hand_learn(&h, invite, true);
+    hand_answer_tagged(&h, invite, 180, "one", "Allow: INVITE, ACK, BYE, CANCEL, UPDATE\r\nSupported: replaces\r\n", "");
+    world_run(&s->world, ROAM_MS(200));
+    static const char *const both[] = {CELL, WIFI, NULL};
+    set_addrs(s, both);
+    world_run(&s->world, ROAM_MS(200));
+    const seen *update = hand_asked(&h, "UPDATE");
+    assert_non_null(update);
+    hand_answer_tagged(&h, update, 200, "one", "", "");
+    world_run(&s->world, ROAM_MS(200));
+    hand_answer_tagged(&h, invite, 200, "two", "", HAND_SDP);
+    world_run(&s->world, ROAM_MS(200));
+    hand_answer_tagged(&h, invite, 200, "one", "", HAND_SDP);
+    world_run(&s->world, ROAM_MS(300));
+    const seen *bye = hand_asked(&h, "BYE");
+    assert_non_null(bye);
+    assert_non_null(strstr(bye->text, "tag=one"));
+    char told[32], last[32];
+    hand_copy(update->text, "\r\nCSeq: ", "\r", told, sizeof told);
+    hand_copy(bye->text, "\r\nCSeq: ", "\r", last, sizeof last);
+    assert_true(strtoul(last, NULL, 10) > strtoul(told, NULL, 10));
+    scene_free(s);
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_unwanted_answer_twice),
+        cmocka_unit_test(test_answer_after_good_bye),
+        cmocka_unit_test(test_good_bye_behind_an_update),
         cmocka_unit_test(test_early_media),
         cmocka_unit_test(test_fork),
         cmocka_unit_test(test_delayed_offer),

@@ -1,5 +1,6 @@
 /* A 2xx that no call waits for: of an INVITE that was taken back, or of another branch of a fork. */
 #include "ua/farewell.h"
+#include "ua/replaces.h"
 #include "ua/takeover.h"
 
 static uint64_t dialog_hash(const roam_ua *ua, roam_span call_id, roam_span tag)
@@ -16,13 +17,16 @@ void call_give_up(roam_call *call, const roam_dialog *dialog, bool adopt)
     ua->given_up[i].dialog = dialog_hash(ua, span_of(dialog->call_id), span_of(dialog->local_tag));
     ua->given_up[i].account = call->account->id;
     ua->given_up[i].heir = adopt ? call->id : 0;
+    uint32_t top = early_top_cseq(call);
+    ua->given_up[i].cseq = dialog->local_cseq > top ? dialog->local_cseq : top;
 }
 
-static roam_account *given_up_by(const roam_ua *ua, roam_span call_id, roam_span tag, roam_call **heir)
+static roam_account *given_up_by(const roam_ua *ua, roam_span call_id, roam_span tag, roam_call **heir, uint32_t *cseq)
 {
     uint64_t hash = dialog_hash(ua, call_id, tag);
     for (size_t i = 0; i < UA_GIVEN_UP; i++)
         if (ua->given_up[i].account && ua->given_up[i].dialog == hash) {
+            *cseq = ua->given_up[i].cseq > *cseq ? ua->given_up[i].cseq : *cseq;
             *heir = ua->given_up[i].heir ? call_find(ua, ua->given_up[i].heir) : NULL;
             return account_find(ua, ua->given_up[i].account);
         }
@@ -79,7 +83,10 @@ void call_stray_answer(roam_ua *ua, roam_flow *flow, const roam_message *respons
         return; /* invented: it must not make us send to wherever its Contact says */
     /* A call that we took back, or another branch of a fork: nobody is to talk into the void. What we never began is nobody's business. */
     roam_call *heir = NULL;
-    roam_account *account = call ? call->account : given_up_by(ua, call_id, name_addr_tag(&from), &heir);
+    uint32_t used = cseq.number; /* the last CSeq that was sent by these tags: PRACKs and UPDATEs may have followed the INVITE */
+    roam_account *account = call ? call->account : given_up_by(ua, call_id, name_addr_tag(&from), &heir, &used);
+    if (call && early_top_cseq(call) > used)
+        used = early_top_cseq(call);
     if (!account) {
         ua->dropped++;
         return;
@@ -106,10 +113,10 @@ void call_stray_answer(roam_ua *ua, roam_flow *flow, const roam_message *respons
         mem_free(mem, d.local_party);
         mem_free(mem, d.remote_party);
         d.call_id = own_id, d.local_tag = own_tag, d.local_party = local, d.remote_party = remote;
-        d.local_cseq = cseq.number;
+        d.local_cseq = used;
         if (dialog_on_response(&d, response) == 0 && !(heir && adopt(heir, &d, cseq.number, response))) {
             ack_send(&ack, &d, &ua->sip, flow, cseq.number, SPAN(""), SPAN(""));
-            if (first_good_bye(ua, call_id, name_addr_tag(&from), name_addr_tag(&to)))
+            if (!replaces_has_ended(ua, call_id, name_addr_tag(&from), name_addr_tag(&to)) && first_good_bye(ua, call_id, name_addr_tag(&from), name_addr_tag(&to)))
                 farewell_say(account, &d, flow);
         }
     } else {

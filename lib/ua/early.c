@@ -116,6 +116,8 @@ void early_forgotten(roam_early_dialog *e, const char *why)
 
 static void release(roam_early_dialog *e)
 {
+    if (e->dialog.local_cseq > e->call->top_cseq)
+        e->call->top_cseq = e->dialog.local_cseq;
     roam_mem *mem = &e->call->ua->env.mem;
     pracks_stop(&e->reliable);
     if (e->update)
@@ -124,6 +126,15 @@ static void release(roam_early_dialog *e)
     dialog_free(&e->dialog);
     list_remove(&e->node);
     mem_free(mem, e);
+}
+
+uint32_t early_top_cseq(const roam_call *call)
+{
+    uint32_t top = call->top_cseq;
+    list_each(e, &call->earlies, roam_early_dialog, node)
+        if (e->dialog.local_cseq > top)
+            top = e->dialog.local_cseq;
+    return top;
 }
 
 void early_bury(roam_call *call)

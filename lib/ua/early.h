@@ -72,6 +72,8 @@ roam_early_dialog *early_first(const roam_call *call); /* live; NULL: none */
 void early_forgotten(roam_early_dialog *e, const char *why);
 /* Frees those that are over. Not from inside one of their transactions. */
 void early_bury(roam_call *call);
+/* The highest CSeq that was sent in any early dialog of this call; 0: none. */
+uint32_t early_top_cseq(const roam_call *call);
 void early_free(roam_call *call);
 roam_flow *early_flow(roam_early_dialog *e); /* toward its next hop on call->flow's path; a reference, NULL: not now */
 

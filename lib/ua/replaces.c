@@ -47,6 +47,11 @@ static bool has_ended(const roam_ua *ua, uint64_t h)
     return false;
 }
 
+bool replaces_has_ended(const roam_ua *ua, roam_span call_id, roam_span local_tag, roam_span remote_tag)
+{
+    return has_ended(ua, hash(ua, call_id, local_tag, remote_tag));
+}
+
 /* The call with this dialog. */
 static roam_call *find(const roam_ua *ua, const roam_replaces *r)
 {

@@ -21,5 +21,6 @@ void replaces_answered(roam_call *call);
 void replaces_leave_dialog(roam_call *call);
 /* A dialog is over: an INVITE that wants to replace it later is told so (603). */
 void replaces_remember_end(roam_call *call);
+bool replaces_has_ended(const roam_ua *ua, roam_span call_id, roam_span local_tag, roam_span remote_tag);
 
 #endif

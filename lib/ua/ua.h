@@ -63,6 +63,7 @@ struct roam_ua {
     struct {
         uint64_t dialog; /* hash of Call-ID and our tag */
         roam_account_id account;
+        uint32_t cseq; /* the highest that was sent */
         roam_call_id heir; /* the call that a late 2xx may still become; 0: none */
     } given_up[UA_GIVEN_UP]; /* INVITEs without a final answer, the latest ones */
     size_t next_given_up;
