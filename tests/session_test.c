@@ -346,6 +346,25 @@ static void test_stream_taken_away(void **state)
     close_desk(&d);
 }
 
+/* Another copy of the session may have used numbers toward the same peer: the next description is above them, also when it says the same. */
+static void test_version_beyond(void **state)
+{
+    (void)state;
+    desk d = {0};
+    open_desk(&d, NULL);
+    assert_int_equal(offer(&d, false), 0);
+    uint64_t first = version_of(&d);
+    assert_int_equal(take_answer(&d, PLAIN), 0);
+    session_beyond(&d.s, first + 3);
+    assert_int_equal(offer(&d, false), 0);
+    assert_int_equal(version_of(&d), first + 4);
+    assert_int_equal(take_answer(&d, PLAIN), 0);
+    session_beyond(&d.s, first); /* less than was said here */
+    assert_int_equal(offer(&d, false), 0);
+    assert_int_equal(version_of(&d), first + 5);
+    close_desk(&d);
+}
+
 /* o= keeps its id and address whatever moves; the version rises by one exactly when something else differs from the description before (RFC 3264 8), also over 9 -> 10. */
 static void test_version(void **state)
 {
@@ -703,7 +722,8 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_first_offer),   cmocka_unit_test(test_answer_directions), cmocka_unit_test(test_offer_directions), cmocka_unit_test(test_hold_survives_offers),
         cmocka_unit_test(test_old_hold),      cmocka_unit_test(test_codecs),            cmocka_unit_test(test_payload_numbers),  cmocka_unit_test(test_other_lines),
-        cmocka_unit_test(test_stream_taken_away), cmocka_unit_test(test_version),       cmocka_unit_test(test_failures_change_nothing),
+        cmocka_unit_test(test_stream_taken_away), cmocka_unit_test(test_version),
+        cmocka_unit_test(test_version_beyond),       cmocka_unit_test(test_failures_change_nothing),
         cmocka_unit_test(test_delayed_offer), cmocka_unit_test(test_early_answer),      cmocka_unit_test(test_ipv6_and_avpf),    cmocka_unit_test(test_rtcp),
         cmocka_unit_test(test_no_memory),     cmocka_unit_test(test_dtmf_number),       cmocka_unit_test(test_repeat),           cmocka_unit_test(test_fork),
     };

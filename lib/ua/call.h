@@ -151,6 +151,7 @@ struct roam_call {
     unsigned invite_refused; /* so often, on this path */
     roam_time invite_after;  /* not again before the REGISTER is answered, or this time; 0: now */
     roam_taken_back taken_back[CALL_MAX_TAKEN_BACK];
+    uint64_t top_version;    /* the highest of o= in any INVITE of this call that is not answered */
     uint32_t top_cseq;       /* of the early dialogs that are gone, see early_top_cseq */
     roam_list earlies;       /* roam_early_dialog: the early dialogs of `invite`. `dialog` has no remote tag before the 2xx */
     struct roam_early_dialog *heard; /* the one whose session is `session`; NULL: nobody has answered the offer */

@@ -73,6 +73,7 @@ static int send_invite(roam_call *call, const roam_call_leg *leg)
     err = session_offer(&call->session, &sdp, &local, call->hold_wanted);
     if (err)
         return err;
+    call->top_version = call->session.version > call->top_version ? call->session.version : call->top_version;
     roam_request r;
     dialog_request_begin(&call->dialog, &ua->sip, &r, call->flow, METHOD_INVITE, 0);
     call_write_identity(call, &r.w, true);

@@ -53,6 +53,7 @@ static bool adopt(roam_call *call, roam_dialog *d, uint32_t cseq, const roam_mes
     roam_session session = call->offered;
     if (!message_has_body_type(response, SPAN("application/sdp")) || session_take_answer(&session, response->body) != 0)
         return false;
+    session_beyond(&session, call->top_version); /* which of the INVITEs it answered, and what stood in that, is not known any more */
     roam_told nothing = {0}; /* it knows neither this path nor this leg: the refresh follows */
     if (call->invite)
         client_txn_cancel(call->invite, call->flow, true);

@@ -214,6 +214,13 @@ int session_offer(roam_session *s, roam_writer *w, const roam_session_local *loc
     return 0;
 }
 
+void session_beyond(roam_session *s, uint64_t version)
+{
+    if (s->version < version)
+        s->version = version;
+    s->described = 1; /* of no description */
+}
+
 int session_repeat(roam_session *s, roam_writer *w)
 {
     if (s->state != OFFER_STABLE)

@@ -80,6 +80,8 @@ int session_repeat(roam_session *s, roam_writer *w);
 int session_take_answer(roam_session *s, roam_span sdp);
 /* Another answer to the same offer may come: a fork's 2xx after early media of another (RFC 3261 13.2.2.4). */
 void session_reopen(roam_session *s);
+/* The next description gets a number above this one: another copy of the session may have used it toward the same peer. */
+void session_beyond(roam_session *s, uint64_t version);
 /* Our offer was refused or its request given up. */
 void session_withdraw(roam_session *s);
 /* The peer's offer. ROAM_EUNSUPPORTED: nothing in common (488); ROAM_ESYNTAX (400). ROAM_ESTATE: an offer is pending. */

@@ -117,6 +117,7 @@ static int send_replacing(roam_takeover *t, roam_early_dialog *e, const roam_cal
     err = session_offer(&t->session, &sdp, &local, call->hold_wanted);
     if (err)
         return err;
+    call->top_version = t->session.version > call->top_version ? t->session.version : call->top_version;
     dialog_request_begin(&t->dialog, &ua->sip, &r, call->flow, METHOD_INVITE, 0);
     call_write_identity(call, &r.w, true);
     session_timer_write_request(&call->session_timer, &r.w);
