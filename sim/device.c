@@ -108,6 +108,7 @@ static void act(sim_run_state *run, const sim_atom *atom)
         run_note(run, "alice's networks: %s%s%s", atom->nets[0] < 0 ? "none" : networks[atom->nets[0]], atom->nets[1] < 0 ? "" : ", ",
                  atom->nets[1] < 0 ? "" : networks[atom->nets[1]]);
         set_nets(run, atom->nets[0], atom->nets[1]);
+        run->moved = true;
         break;
     case ATOM_HOLE:
         run_note(run, atom->value ? "a black hole: nothing passes" : "the black hole ends");
@@ -146,6 +147,7 @@ static void act(sim_run_state *run, const sim_atom *atom)
             break;
         run_note(run, "the NAT forgets its ports");
         nat_rebind(node->nat, NULL);
+        run->moved = true;
         run->check.epoch++;
         break;
     case ATOM_PEER_NET:

@@ -102,12 +102,20 @@ static bool is_up(const sim_run_state *run, const sim_pair *pair, sim_who who, s
 /* Is nobody left who could tell this one that its call is over? */
 static bool may_wait(sim_run_state *run, sim_who who, sim_phase phase)
 {
-    bool forgotten = false;
-    for (size_t i = 0; i < run->wish.npairs; i++)
-        forgotten |= run->wish.pairs[i].forgotten && (run->wish.pairs[i].caller == who || run->wish.pairs[i].callee == who);
-    if (!forgotten || (phase != PHASE_CALLING && phase != PHASE_RINGING && phase != PHASE_INCOMING))
+    bool forgotten = false, unreached = false;
+    for (size_t i = 0; i < run->wish.npairs; i++) {
+        const sim_pair *pair = &run->wish.pairs[i];
+        if (pair->caller != who && pair->callee != who)
+            continue;
+        forgotten |= pair->forgotten;
+        unreached |= pair->over && !pair->up && run->moved && run->peer_moved; /* CANCEL and BYE went to where this one was, its questions to where the other was */
+    }
+    if ((!forgotten && !unreached) || (phase != PHASE_CALLING && phase != PHASE_RINGING && phase != PHASE_INCOMING))
         return false;
-    run_excuse(run, EXCUSED_FORGOTTEN, "the server forgot the INVITE");
+    if (forgotten)
+        run_excuse(run, EXCUSED_FORGOTTEN, "the server forgot the INVITE");
+    else
+        run_excuse(run, EXCUSED_UNREACHED, "both moved before the answer: who rings does so until it has had enough");
     return true;
 }
 
@@ -357,8 +365,10 @@ static bool was_away(const sim_run_state *run, roam_time longer_than)
 /* Why a call that no user ended is over. False: there is no reason. */
 static bool excused(sim_run_state *run, const sim_pair *pair)
 {
-    const roam_leg *leg = last_leg(&run->actors[pair->caller == ALICE ? pair->callee : pair->caller]);
-    int told = run->last_status, there = leg ? (int)leg->last_status : 0;
+    sim_who who = pair->caller == ALICE ? pair->callee : pair->caller;
+    const roam_leg *leg = last_leg(&run->actors[who]);
+    int told = run->last_status[ALICE], there = leg ? (int)leg->last_status : run->last_status[who];
+    bool callee_moved = pair->callee == ALICE ? run->moved : run->peer_moved;
     if (run->heaps[ALICE].refused && (told == ROAM_ENOMEM || (pair->callee == ALICE && !pair->up && there == 500)))
         run_excuse(run, EXCUSED_MEMORY, "the call says so");
     else if (!pair->up && run->may_refuse && (told == 503 || there == 503))
@@ -369,7 +379,7 @@ static bool excused(sim_run_state *run, const sim_pair *pair)
         run_excuse(run, EXCUSED_AWAY, "nobody could refresh the session");
     else if (run->restarted_at != ROAM_NEVER && (!pair->up || run->world.now - run->restarted_at < ROAM_SECONDS(40))) /* an answer without ACK for 32 s ends it (RFC 3261 14.2) */
         run_excuse(run, EXCUSED_FORGOTTEN, "the server forgot the call, or the callee, or the change in it");
-    else if (!pair->heard && (pair->callee == ALICE ? run->faults_done != 0 : run->peer_moved))
+    else if ((!pair->heard && (callee_moved || (pair->callee == ALICE && run->faults_done))) || (!pair->up && callee_moved && is_gone(pair->caller == ALICE ? told : there)))
         run_excuse(run, EXCUSED_UNREACHED, "the INVITE went to where the callee had been");
     else
         return false;

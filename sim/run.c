@@ -192,9 +192,12 @@ static void on_event(void *user, sim_node *agent, const roam_event *e)
     run->stirred |= agent == run->actors[ALICE].node;
     if (run->spy && run->spy->event)
         run->spy->event(run->spy->user, agent, e);
-    if (e->type == ROAM_EVENT_CALL_STATE && e->call_state == ROAM_CALL_ENDED && agent == run->actors[ALICE].node) {
-        run->last_status = e->sip_code ? e->sip_code : e->status;
-        snprintf(run->last_end, sizeof run->last_end, "%d %s", run->last_status, e->reason);
+    for (size_t i = 0; i < SIM_ACTORS && e->type == ROAM_EVENT_CALL_STATE && e->call_state == ROAM_CALL_ENDED; i++) {
+        if (run->actors[i].node != agent)
+            continue;
+        run->last_status[i] = e->sip_code ? e->sip_code : e->status;
+        if (i == ALICE)
+            snprintf(run->last_end, sizeof run->last_end, "%d %s", run->last_status[i], e->reason);
     }
     for (size_t i = 0; i < SIM_ACTORS && e->type == ROAM_EVENT_CALL_TRANSFER_REQUESTED; i++)
         if (run->actors[i].node == agent)

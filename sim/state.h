@@ -103,7 +103,7 @@ struct sim_run_state {
     size_t faults_done;      /* bit mask of faults that began */
     int nets[2];
     int peer_net;
-    bool peer_moved;
+    bool moved, peer_moved;  /* alice, bob: has, or had, another address than at first */
     roam_time restarted_at;  /* the server; ROAM_NEVER: it did not */
     roam_time away_since;    /* no packet can pass since; ROAM_NEVER: some can */
     roam_time longest_away;
@@ -118,8 +118,8 @@ struct sim_run_state {
     unsigned quiet;          /* checks in a row at which all was well */
     unsigned unwell;         /* checks in a row at which it was not, after it had been */
     roam_time later_until;
-    int last_status;         /* how alice's last call ended */
-    char last_end[128];
+    int last_status[SIM_ACTORS]; /* how the last call of each roam ended */
+    char last_end[128];      /* and alice's in words */
 };
 
 /* ---- device.c ---- */
