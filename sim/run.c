@@ -68,6 +68,8 @@ void plan_fit(sim_plan *plan)
         plan->peer = sim_profile_find(s->peer);
     if (s->server)
         plan->server = sim_profile_find(s->server);
+    if (plan->nat && plan->server == sim_profile_find("no-record-route")) /* the NAT lets in only those that were sent to: a peer that moves cannot reach us */
+        plan->server = &sim_server_profiles[0];
     if (s->no_register && plan->server == sim_profile_find("edge")) /* which wants a REGISTER */
         plan->server = &sim_server_profiles[0];
 }
@@ -149,6 +151,7 @@ static void on_step(void *user, sim_node *agent, const sim_packet *packet)
     if (agent != run->actors[ALICE].node)
         return;
     run->step++;
+    run->refused = run->heaps[ALICE].refused;
     run->stirred = packet && !packet_is_rtp(packet);
     device_step(run);
 }
@@ -162,8 +165,9 @@ static void on_arrives(void *user, sim_node *agent, const sim_packet *packet)
 static void on_stepped(void *user, sim_node *agent, const sim_packet *packet)
 {
     sim_run_state *run = user;
-    (void)packet;
     check_stepped(&run->check, agent);
+    if (packet && agent == run->actors[ALICE].node && run->refused != run->heaps[ALICE].refused)
+        run->check.epoch++; /* as if it had been lost */
     bool idle = !run->stirred && run->step % 16 == 0 && run->idle_steps < 12; /* and now and then one at which nothing happens: a call that is up and idle */
     if (agent == run->actors[ALICE].node && (run->stirred || idle) && run->phase == RUN_SCRIPT && run->spy && run->spy->steps && run->spy->nsteps < run->spy->max_steps)
     {

@@ -112,6 +112,7 @@ struct sim_run_state {
     uint32_t step;
     unsigned idle_steps;
     bool stirred;            /* this step did something */
+    uint64_t refused;        /* allocations before this step */
 
     /* heal */
     roam_time healed_at;

@@ -2,6 +2,7 @@
 #include "scene.h"
 
 #include "testbed/facts.h"
+#include "ua/output.h"
 
 typedef struct miser {
     size_t count, refuse_from, refuse_to; /* allocations so far; which are refused: from <= n < to */
@@ -380,6 +381,37 @@ static void test_placed_with_one_refused(void **state)
     }
 }
 
+/* Datagrams find no memory any more: they are lost. The events that follow are told all the same, from what was kept for them. */
+static void test_events_outlive_memory(void **state)
+{
+    (void)state;
+    miser m = {.refuse_from = SIZE_MAX, .refuse_to = SIZE_MAX};
+    roam_allocator allocator = {stingy, &m};
+    roam_mem mem;
+    roam_outputs outputs;
+    roam_output out;
+    roam_addr to = sim_addr("192.0.2.1:5060");
+    mem_init(&mem, &allocator);
+    outputs_init(&outputs, &mem);
+    for (int i = 0; i < 40; i++)
+        assert_true(outputs_push_send(&outputs, 1, &to, SPAN("hello")));
+    while (outputs_poll(&outputs, &out))
+        assert_int_equal(out.type, ROAM_OUTPUT_SEND);
+    m.refuse_from = m.count;
+    unsigned sent = 0;
+    while (outputs_push_send(&outputs, 1, &to, SPAN("hello")))
+        sent++;
+    assert_in_range(sent, 1, 40);
+    for (int i = 0; i < 10; i++)
+        assert_true(outputs_push_event(&outputs, &(roam_event){.type = ROAM_EVENT_CALL_STATE, .call = 7}));
+    unsigned told = 0;
+    while (outputs_poll(&outputs, &out))
+        told += out.type == ROAM_OUTPUT_EVENT && out.event.call == 7;
+    assert_int_equal(told, 10);
+    outputs_free(&outputs);
+    assert_int_equal(m.live, 0);
+}
+
 /* roam_ua_new with the Nth allocation refused: NULL, and nothing leaked; an agent with all of them. */
 static void test_new(void **state)
 {
@@ -448,6 +480,6 @@ int main(int argc, char **argv)
                                        cmocka_unit_test(test_callee_one_refused), cmocka_unit_test(test_callee_ten_refused),
                                        cmocka_unit_test(test_transfer_refused), cmocka_unit_test(test_both_move_refused), cmocka_unit_test(test_silence_refused),
                                        cmocka_unit_test(test_answer_without_memory),
-                                       cmocka_unit_test(test_placed_with_one_refused)};
+                                       cmocka_unit_test(test_placed_with_one_refused), cmocka_unit_test(test_events_outlive_memory)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

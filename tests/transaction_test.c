@@ -185,6 +185,26 @@ static void client_send_errors(void **state)
     }
 }
 
+/* A datagram that found no memory is a datagram lost: at first and when it is repeated. The next one leaves at its time; nothing failed. */
+static void client_sends_without_memory(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        world w;
+        world_start(&w);
+        w.send_error = ROAM_ENOMEM;
+        assert_non_null(start(&w, i ? "INVITE" : "OPTIONS", &w.path));
+        run_until(&w, 600);
+        w.send_error = 0;
+        run_until(&w, 1600);
+        TIMES(&w, 0, 1500);
+        assert_string_equal(w.log, "");
+        respond(&w, 0, 200, "b", "");
+        assert_memory_equal(w.log, "200 ", 4);
+        world_stop(&w);
+    }
+}
+
 /* On a stream nothing is repeated and nothing lingers after a failure or a final: Timers A, E off, D, K zero; B, F, M
  * as ever. */
 static void client_on_stream(void **state)
@@ -565,7 +585,7 @@ int main(void)
         cmocka_unit_test(invite_client_failure),
         cmocka_unit_test(invite_client_failure_after_provisional),
         cmocka_unit_test(invite_client_ack_after_move),
-        cmocka_unit_test(client_send_errors),
+        cmocka_unit_test(client_send_errors), cmocka_unit_test(client_sends_without_memory),
         cmocka_unit_test(client_on_stream),
         cmocka_unit_test(other_client_unanswered),
         cmocka_unit_test(other_client_proceeding),

@@ -107,7 +107,8 @@ static roam_client_txn *client_start(roam_sip *sip, roam_flow *flow, roam_method
     sip->ntransactions++;
     txn->id = (uint32_t)++sip->next_id;
     trace_state(&sip->env->trace, "client-transaction", txn->id, "", client_txn_state_text(txn), "request sent");
-    if (sip_send(sip, flow, span_make(txn->bytes, txn->len)) != ROAM_OK) {
+    int err = sip_send(sip, flow, span_make(txn->bytes, txn->len));
+    if (err && (err != ROAM_ENOMEM || flow_reliable(flow))) {
         txn->unsent = true; /* fn is not called from in here */
         txn->next_at = sip->env->now;
         rearm(txn);
@@ -334,7 +335,8 @@ static void fire(roam_timer *timer)
         rearm(txn);
         if (sip->tu.unanswered && txn->interval > 2 * sip->timers.t1 && (txn->state == CLIENT_CALLING || txn->state == CLIENT_TRYING))
             sip->tu.unanswered(sip->tu.user, txn, txn->flow); /* the third sending: 3*T1 without a word */
-        if (sip_resend(sip, txn->flow, span_make(txn->bytes, txn->len)) != ROAM_OK) { /* RFC 3261 17.1.4 */
+        int err = sip_resend(sip, txn->flow, span_make(txn->bytes, txn->len));
+        if (err && err != ROAM_ENOMEM) { /* RFC 3261 17.1.4. What there is no memory for is a datagram lost: the next one may go */
             terminate(txn, "could not be sent again");
             notify(txn, CLIENT_FAILED, NULL);
         }

@@ -5,6 +5,7 @@
 /* Packets are many and small, events few and large: a node is as long as what it holds. */
 #define SPARE_BYTES 1600u
 #define SPARE_MAX 64u
+#define SPARE_EVENTS 16u /* of them for events alone: a datagram without memory is one that was lost, an event that is lost is never told */
 
 typedef struct output_head {
     roam_output_type type;
@@ -56,11 +57,11 @@ static void release(roam_outputs *o, roam_output_node *n)
     }
 }
 
-static roam_output_node *take(roam_outputs *o, size_t len)
+static roam_output_node *take(roam_outputs *o, size_t len, size_t keep)
 {
     if (o->count >= ROAM_MAX_OUTPUTS)
         return NULL;
-    roam_list *spare = len <= SPARE_BYTES ? list_pop(&o->spare) : NULL;
+    roam_list *spare = len <= SPARE_BYTES && o->nspare > keep ? list_pop(&o->spare) : NULL;
     if (spare) {
         o->nspare--;
         return container_of(spare, roam_output_node, node);
@@ -76,7 +77,7 @@ static roam_output_node *take(roam_outputs *o, size_t len)
 
 static bool push(roam_outputs *o, const output_head *head, const void *bytes)
 {
-    roam_output_node *n = take(o, head->len);
+    roam_output_node *n = take(o, head->len, SPARE_EVENTS);
     if (!n) {
         o->dropped++;
         return false;
@@ -104,7 +105,7 @@ bool outputs_push(roam_outputs *o, const roam_output *out)
 bool outputs_push_event(roam_outputs *o, const roam_event *event)
 {
     size_t len = sizeof *event + event->uri.len + event->content_type.len + event->body.len;
-    roam_output_node *n = take(o, len);
+    roam_output_node *n = take(o, len, 0);
     if (!n) {
         o->dropped++;
         return false;

@@ -80,10 +80,16 @@ static void on_answer(roam_page *page, const roam_message *response)
     unsigned code = response->status;
     if (code < 300)
         credentials_info(&account->credentials, AUTH_REQUEST, response);
-    if ((code == 401 || code == 407) &&
-        credentials_challenged(&account->credentials, &page->attempt, AUTH_REQUEST, response) == AUTH_RETRY) {
-        set_state(page, PAGE_WAITING, "challenged");
-        return;
+    if (code == 401 || code == 407) {
+        roam_auth_verdict verdict = credentials_challenged(&account->credentials, &page->attempt, AUTH_REQUEST, response);
+        if (verdict == AUTH_RETRY) {
+            set_state(page, PAGE_WAITING, "challenged");
+            return;
+        }
+        if (verdict == AUTH_NO_MEMORY) {
+            page_end(page, 0, ROAM_ENOMEM, "no memory for the challenge");
+            return;
+        }
     }
     /* An edge that knows us only after the REGISTER. Other failures are the application's: a message must not be shown twice. */
     if ((code == 403 || code == 404) && account->registrar && account->reg.want == WANT_REGISTERED && !page->edge_tried && !page->sent_registered) {
