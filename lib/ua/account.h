@@ -35,7 +35,7 @@ typedef struct roam_registration {
     roam_client_txn *txn;
     bool bound;               /* our Contact on `flow` is in force */
     bool again;               /* a REGISTER is asked for even though nothing differs: refresh due, or the application wants it */
-    bool overtaken;           /* a REGISTER was given up with its path: it may arrive behind the one in its place, and bring an old Contact back */
+    char *late;               /* Contact of a REGISTER given up with its path: it may arrive behind the one in its place. NULL: none */
     bool no_socket;           /* the system refused one on the path that is wanted */
     bool leave_old;           /* this registrar deletes the wrong binding when the old one is named: do not name it */
     bool unregister_first;    /* the REGISTER under way only removes the old Contacts (ROAM_CONTACT_UNREGISTER_FIRST) */

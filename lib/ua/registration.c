@@ -10,7 +10,7 @@
 #define BACKOFF_LAST ROAM_SECONDS(300)
 #define MOVE_LIMIT ROAM_SECONDS(30) /* a registrar that has not taken us by then makes the move a failed one */
 #define MAX_REPEATS 4u      /* REGISTERs in a row because of what a 2xx or 423 said */
-#define OVERTAKEN_LOOK 5u  /* seconds after which the Contacts of a REGISTER given up with its path are named once more */
+#define LATE_LOOK 5u       /* seconds after which the Contact of a REGISTER given up with its path is named once more */
 #define REFRESH_MARGIN 60u /* seconds before the lease ends */
 
 const char *roam_registration_state_text(roam_registration_state state)
@@ -304,8 +304,8 @@ static bool same_contact(const roam_uri *a, const roam_uri *b)
     return uri_same_aor(&x, &y);
 }
 
-/* Our binding in the 200: true and its lease; `listed`: an old Contact of ours is there, too. The server may have rewritten host and port to where it saw us, or keep our instance. */
-static bool find_lease(roam_account *account, const roam_message *response, uint32_t *lease, bool *listed)
+/* Our binding in the 200: true and its lease. The server may have rewritten host and port to where it saw us, or keep our instance. */
+static bool find_lease(roam_account *account, const roam_message *response, uint32_t *lease)
 {
     roam_registration *reg = &account->reg;
     roam_uri own;
@@ -340,12 +340,9 @@ static bool find_lease(roam_account *account, const roam_message *response, uint
                 old_listed[i] = true;
         }
     }
-    *listed = false;
-    for (size_t i = 0; i < MAX_OLD_CONTACTS; i++) {
-        *listed |= old_listed[i];
-        if (reg->old[i] && !old_listed[i] && !reg->overtaken)
+    for (size_t i = 0; i < MAX_OLD_CONTACTS; i++)
+        if (reg->old[i] && !old_listed[i])
             forget_old(account, i);
-    }
     return found;
 }
 
@@ -358,9 +355,8 @@ static void registered(roam_account *account, uint32_t lease, int code)
     reg->attempt = (roam_auth_attempt){0};
     reg->expires_at = ua_now(ua) + ROAM_SECONDS(lease);
     uint32_t refresh = lease > 2 * REFRESH_MARGIN ? lease - REFRESH_MARGIN : lease - lease / 3;
-    if (reg->overtaken && has_old(reg) && refresh > OVERTAKEN_LOOK)
-        refresh = OVERTAKEN_LOOK;
-    reg->overtaken = false;
+    if (reg->late && refresh > LATE_LOOK)
+        refresh = LATE_LOOK;
     if (env_arm(&ua->env, &reg->timer, ROAM_SECONDS(refresh ? refresh : 1)) != 0)
         reg->bound = false; /* without a timer to renew it the lease would just end: the next look registers again */
     set_state(account, ROAM_REGISTRATION_REGISTERED, code, 0, "our Contact is in the 200");
@@ -387,8 +383,7 @@ static void on_success(roam_account *account, const roam_message *response)
     }
     uint32_t lease = 0;
     bool named_old = has_old(reg);
-    bool old_listed = false;
-    bool found = find_lease(account, response, &lease, &old_listed);
+    bool found = find_lease(account, response, &lease);
     if (reg->unregister_first) { /* first step of two: now the new Contact */
         reg->unregister_first = false;
         forget_all_old(account);
@@ -410,7 +405,7 @@ static void on_success(roam_account *account, const roam_message *response)
     reg->bound = true;
     if (learn_mapped(account, response))
         return;
-    if (old_listed && !reg->leave_old && !(account->rewrite_method & ROAM_CONTACT_LEAVE) && repeat(account))
+    if (has_old(reg) && !reg->leave_old && !(account->rewrite_method & ROAM_CONTACT_LEAVE) && repeat(account))
         return; /* the registrar still lists an old one of ours: once more */
     registered(account, lease, response->status);
 }
@@ -501,7 +496,10 @@ static void stop_request(roam_registration *reg)
 static void leave_flow(roam_account *account)
 {
     roam_registration *reg = &account->reg;
-    reg->overtaken |= reg->txn && reg->contact;
+    if (reg->txn && reg->contact) {
+        mem_free(&account->ua->env.mem, reg->late);
+        reg->late = mem_strdup(&account->ua->env.mem, span_of(reg->contact));
+    }
     stop_request(reg);
     flow_unref(reg->flow);
     reg->flow = NULL;
@@ -688,6 +686,11 @@ static void run(roam_work *work)
 static void on_timer(roam_timer *timer)
 {
     roam_account *account = container_of(timer, roam_account, reg.timer);
+    if (account->reg.late && account->reg.contact && strcmp(account->reg.late, account->reg.contact) != 0)
+        remember_old(account, account->reg.late);
+    else
+        mem_free(&account->ua->env.mem, account->reg.late);
+    account->reg.late = NULL;
     account->reg.again = true; /* the lease is old, or the back-off is over */
     ua_work(account->ua, &account->reg.work);
 }
@@ -789,5 +792,6 @@ void registration_free(roam_account *account)
     list_remove(&reg->paced.node);
     move_cancel(&reg->move);
     forget_all_old(account);
+    mem_free(&ua->env.mem, reg->late);
     mem_free(&ua->env.mem, reg->contact);
 }
