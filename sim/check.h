@@ -78,6 +78,7 @@ typedef struct sim_check {
     size_t nflowed;
     roam_time second;     /* messages of this second */
     unsigned in_second;
+    bool starved;         /* memory was refused to an agent: what it sent may not have left, what it tells may not have been told */
     uint64_t epoch;       /* of the networks: what was open before a change does not count after it (docs/handover.md) */
     roam_header_space space;
 } sim_check;

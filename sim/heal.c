@@ -63,7 +63,7 @@ static bool view_of(const sim_run_state *run, const sim_pair *pair, sim_who who,
             *v = views[i];
             return true;
         }
-    return !actor->roam && first && actor_view(actor, v) && (run->wish.npairs < 2 || run->wish.pairs[1].caller != who || v->id != run->wish.pairs[1].id);
+    return !actor->roam && first && pair->id != UINT32_MAX && actor_view(actor, v) && (run->wish.npairs < 2 || run->wish.pairs[1].caller != who || v->id != run->wish.pairs[1].id);
 }
 
 /* Calls that this user is in, as the users want it. */

@@ -166,8 +166,10 @@ static void on_stepped(void *user, sim_node *agent, const sim_packet *packet)
 {
     sim_run_state *run = user;
     check_stepped(&run->check, agent);
-    if (packet && agent == run->actors[ALICE].node && run->refused != run->heaps[ALICE].refused)
-        run->check.epoch++; /* as if it had been lost */
+    if (agent == run->actors[ALICE].node && run->refused != run->heaps[ALICE].refused) {
+        run->check.starved = true;
+        run->check.epoch += packet != NULL; /* as if it had been lost */
+    }
     bool idle = !run->stirred && run->step % 16 == 0 && run->idle_steps < 12; /* and now and then one at which nothing happens: a call that is up and idle */
     if (agent == run->actors[ALICE].node && (run->stirred || idle) && run->phase == RUN_SCRIPT && run->spy && run->spy->steps && run->spy->nsteps < run->spy->max_steps)
     {
@@ -359,7 +361,7 @@ static bool holds(sim_run_state *run, const sim_act *act)
     case WHEN_REGISTERED: return is_there(run, act->who) && is_there(run, act->whom);
     case WHEN_CALLING: return call && (v.phase == PHASE_CALLING || v.phase == PHASE_RINGING);
     case WHEN_INCOMING: return call && v.phase == PHASE_INCOMING;
-    case WHEN_UP: return call && v.phase == PHASE_UP;
+    case WHEN_UP: return call && v.phase == PHASE_UP && (act->deed != DO_CALL || is_there(run, act->whom));
     }
     return false;
 }
@@ -374,7 +376,7 @@ static void remember(sim_run_state *run, const sim_act *act)
         assert(wish->npairs < WISH_PAIRS);
         pair = &wish->pairs[wish->npairs++];
         *pair = (sim_pair){.caller = act->who, .callee = act->whom};
-        pair->id = actor_view(&run->actors[act->who], &v) ? v.id : 0;
+        pair->id = actor_view(&run->actors[act->who], &v) && (wish->npairs < 2 || v.id != wish->pairs[0].id) ? v.id : UINT32_MAX; /* it may be over already */
         break;
     case DO_REJECT: wish->refused[act->who] = true; /* fall through */
     case DO_HANGUP:
