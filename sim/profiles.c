@@ -172,7 +172,7 @@ static void moves_by_update(roam_peer_config *c)
 const sim_profile sim_peer_profiles[] = {
     {.name = "plain", .words = "a peer that does what RFC 3261 asks, and UPDATE", .peer = plain},
     {.name = "no-update", .words = "does not know UPDATE", .peer = no_update},
-    {.name = "no-replaces", .words = "does not know Replaces", .peer = no_replaces},
+    {.name = "no-replaces", .words = "does not know Replaces", .peer = no_replaces, .excuses = EXCUSE_REFUSES}, /* 420 to an attended transfer */
     {.name = "no-refer", .words = "does not know REFER", .peer = no_refer},
     {.name = "timer-theirs",
      .words = "wants a session timer of 90 s, refreshed by the other side",
