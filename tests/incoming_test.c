@@ -556,6 +556,28 @@ static void test_called_again(void **state)
     scene_free(s);
 }
 
+/* A CANCEL that comes behind our 200 changes nothing by itself (RFC 3261 9.2). But where no ACK follows in 64*T1 its sender is not asked about after a move: it wants no call. */
+static void test_cancelled_too_late(void **state)
+{
+    (void)state;
+    for (int cancelled = 0; cancelled < 2; cancelled++) {
+        scene *s = hand_scene();
+        hand h;
+        roam_call_id id = rings(&h, s, "Allow: INVITE, ACK, BYE, CANCEL\r\n", HAND_SDP);
+        answer(s->agent, id);
+        world_run(&s->world, ROAM_MS(100));
+        h.branch--; /* that of the INVITE */
+        if (cancelled)
+            hand_request(&h, "CANCEL", h.cseq, "", "");
+        world_run(&s->world, ROAM_MS(100));
+        assert_int_equal(call_of(s->agent, id).state, ROAM_CALL_CONNECTING);
+        set_addrs(s, scene_cell);
+        world_run(&s->world, ROAM_SECONDS(33));
+        assert_int_equal(call_of(s->agent, id).state, cancelled ? ROAM_CALL_DISCONNECTING : ROAM_CALL_CONNECTING);
+        scene_free(s);
+    }
+}
+
 /* Our 200 had the offer and the answer is due in the ACK: two steps. The target first; the media when the answer is in, or, where it was lost with the ACK, by an offer of ours. */
 static void test_answer_in_ack_and_move(void **state)
 {
@@ -748,6 +770,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_move_before_ack),
         cmocka_unit_test(test_ack_overdue),
         cmocka_unit_test(test_called_again),
+        cmocka_unit_test(test_cancelled_too_late),
         cmocka_unit_test(test_answer_in_ack_and_move),
         cmocka_unit_test(test_races),
         cmocka_unit_test(test_target_of_reinvites),

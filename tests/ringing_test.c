@@ -31,6 +31,33 @@ static void test_nothing_heard(void **state)
     }
 }
 
+/* The callee has moved as well: the proxy finds nobody where the INVITE that follows our move is sent. Called once more, which the registrar now knows where to send; one call for the
+ * user. Where we did not move, or somebody rang, 408 is what it says. */
+static void test_nobody_there(void **state)
+{
+    (void)state;
+    for (int moves = 0; moves < 2; moves++) {
+        hand h;
+        seen invite;
+        scene *s = begin_as(&h, ROAM_100REL_SUPPORTED);
+        roam_call_id id = call_hand(&h, s, &invite);
+        if (moves)
+            move_to(s, scene_cell, ROAM_MS(200));
+        seen second = *hand_asked(&h, "INVITE");
+        branch_says(&h, &second, 408, "x", "", "");
+        world_run(&s->world, ROAM_SECONDS(3));
+        assert_int_equal(roam_call_list(s->agent->ua, NULL, 0), moves);
+        if (moves) {
+            seen third = *hand_asked(&h, "INVITE");
+            assert_true(says(&third, "Via: SIP/2.0/UDP " CELL));
+            assert_false(cseq_of(&third) == cseq_of(&second) && strcmp(third.text, second.text) == 0);
+            branch_says(&h, &third, 200, "new", ALLOWS, HAND_SDP);
+            assert_int_equal(call_of(s->agent, id).state, ROAM_CALL_CONFIRMED);
+        }
+        scene_free(s);
+    }
+}
+
 /* Ringing: UPDATE in the early dialog and INVITE with Replaces from the new address in one flight. 481: it rings on, is not cancelled and is asked again; 200: taken over. */
 static void test_takeover(void **state)
 {
@@ -701,7 +728,7 @@ int main(int argc, char **argv)
     if (argc > 1) /* one test by its name */
         cmocka_set_test_filter(argv[1]);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_nothing_heard), cmocka_unit_test(test_takeover), cmocka_unit_test(test_gone),
+        cmocka_unit_test(test_nothing_heard), cmocka_unit_test(test_nobody_there), cmocka_unit_test(test_takeover), cmocka_unit_test(test_gone),
         cmocka_unit_test(test_no_replaces), cmocka_unit_test(test_second_change), cmocka_unit_test(test_hang_up_in_the_middle),
         cmocka_unit_test(test_hang_up_offline), cmocka_unit_test(test_old_path_alive), cmocka_unit_test(test_same_address),
         cmocka_unit_test(test_prack_moves), cmocka_unit_test(test_early_media_moves), cmocka_unit_test(test_adopted), cmocka_unit_test(test_adopted_elsewhere),

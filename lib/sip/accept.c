@@ -45,6 +45,7 @@ static void accept_fire(roam_timer *timer)
 {
     roam_accept *a = container_of(timer, roam_accept, timer);
     roam_env *env = a->sip->env;
+    a->cancelled = a->cancelled || (env->now < a->limit && server_txn_cancelled(a->txn));
     if (env->now >= a->limit) {
         a->txn = NULL;
         if (a->fn)

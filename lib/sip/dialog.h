@@ -59,6 +59,7 @@ struct roam_accept {
     roam_timer timer;
     roam_time interval, limit;
     uint32_t cseq;
+    bool cancelled; /* a CANCEL came too late: who sent it wants no call, and may send no ACK */
     roam_accept_fn *fn;
     void *user;
 };

@@ -184,10 +184,10 @@ static void receive_cancel(roam_sip *sip, roam_flow *flow, roam_server_txn *txn,
         return;
     }
     sip_respond_tagged(sip, flow, cancel, 200, (roam_span){0}, txn->tag);
-    if (txn->state == SERVER_PROCEEDING && !txn->cancelled) {
-        txn->cancelled = true;
+    bool first = !txn->cancelled;
+    txn->cancelled = true;
+    if (txn->state == SERVER_PROCEEDING && first)
         notify(txn, SERVER_CANCELLED, cancel);
-    }
 }
 
 /* The request came again: so does the last response. In Accepted it is absorbed (RFC 6026 7.1), the TU repeats the 2xx.
@@ -466,6 +466,11 @@ void server_txn_attach(roam_server_txn *txn, roam_server_fn *fn, void *user)
 roam_flow *server_txn_flow(const roam_server_txn *txn)
 {
     return txn->flow;
+}
+
+bool server_txn_cancelled(const roam_server_txn *txn)
+{
+    return txn->cancelled;
 }
 
 roam_span server_txn_to_tag(const roam_server_txn *txn)

@@ -172,6 +172,8 @@ void sip_move_answers(roam_sip *sip, roam_answer_path_fn *choose, void *user);
 /* ... and go to this address: the peer moved, and no proxy stands between (its Via would be the only one that knows it). */
 void server_txn_follow(roam_server_txn *txn, const roam_addr *remote);
 roam_flow *server_txn_flow(const roam_server_txn *txn);
+/* A CANCEL came, be it too late (RFC 3261 9.2). */
+bool server_txn_cancelled(const roam_server_txn *txn);
 roam_span server_txn_to_tag(const roam_server_txn *txn);
 const roam_addr *server_txn_source(const roam_server_txn *txn);
 const char *server_txn_state_text(const roam_server_txn *txn);

@@ -68,7 +68,7 @@ struct roam_server_txn {
     uint16_t status; /* of `response`, 0: none */
     uint8_t state, method;
     bool tagged;    /* the request had a To tag */
-    bool cancelled; /* the TU was told */
+    bool cancelled; /* a CANCEL came; in Proceeding the TU was told */
     roam_span tag;
     char space[]; /* key, merge key, tag */
 };

@@ -117,6 +117,10 @@ void call_set_state(roam_call *call, roam_call_state state, int code, const char
     call_tell(call, ROAM_EVENT_CALL_STATE, code > 0 ? code : 0, code < 0 ? code : 0, why);
     if (call->referral)
         referral_follow(call);
+    if (state == ROAM_CALL_CONFIRMED && !call->outgoing) /* one that this caller has given up for it, see probe_run */
+        list_each(other, &call->ua->calls, roam_call, node)
+            if (other->state == ROAM_CALL_CONNECTING)
+                call_look(other);
 }
 
 void call_set_link(roam_call *call, roam_link_state link, const char *why)

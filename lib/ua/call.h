@@ -150,6 +150,9 @@ struct roam_call {
     bool forked_again;       /* called again because all branches of a fork that we knew were over */
     unsigned invite_refused; /* so often, on this path */
     roam_time invite_after;  /* not again before the REGISTER is answered, or this time; 0: now */
+    roam_time invite_not_before; /* not again before this time, whatever is registered */
+    bool invite_replaced;    /* an INVITE of this call was given up after a move: the one that is out came to the callee's registrar later than the user called */
+    unsigned unreached;      /* so often nobody was where the proxy sent an INVITE that followed a move */
     roam_taken_back taken_back[CALL_MAX_TAKEN_BACK];
     uint64_t top_version;    /* the highest of o= in any INVITE of this call that is not answered */
     uint32_t top_cseq;       /* of the early dialogs that are gone, see early_top_cseq */
@@ -329,6 +332,8 @@ void call_run_ringing(roam_call *call); /* what is to be said before the answer,
 void call_request(roam_call *call, roam_server_txn *txn, const roam_message *m);  /* in its dialog */
 void uas_ack(roam_ua *ua, const roam_message *ack);
 void call_run_incoming(roam_call *call);      /* INCOMING, CONNECTING */
+/* Its caller has called once more, and we are in that call. */
+bool call_came_again(const roam_call *call);
 void call_reject(roam_call *call, unsigned status, const char *why);
 /* Answers a re-INVITE that waits for a path or leg; keeps a 2xx that waits for its ACK on the path. */
 void call_run_reanswer(roam_call *call);

@@ -76,7 +76,7 @@ static int send_200(roam_call *call, roam_server_txn *txn, roam_call_leg *leg, b
 }
 
 /* The caller has called once more, and we are in that call: it gave this one up, and its CANCEL came too late. */
-static bool called_again(const roam_call *call)
+bool call_came_again(const roam_call *call)
 {
     roam_name_addr ours, theirs;
     if (name_addr_parse(span_of(call->dialog.remote_party), &ours) != 0)
@@ -91,9 +91,9 @@ static bool called_again(const roam_call *call)
 static void on_no_ack(void *user, roam_accept *accept)
 {
     roam_call *call = user;
-    (void)accept;
     bool moved = call->accept_moved || !call->flow || move_active(&call->move);
-    if (moved && call->state == ROAM_CALL_CONNECTING && !called_again(call)) { /* it went to where we were: ask */
+    bool given_up = accept->cancelled || call_came_again(call); /* the caller took it back, a moment too late, and has nobody to send an ACK */
+    if (moved && call->state == ROAM_CALL_CONNECTING && !given_up) { /* it went to where we were: ask */
         call->ack_overdue = ua_now(call->ua);
     } else if (moved && call->state == ROAM_CALL_CONFIRMED) { /* of a re-INVITE. Our own refresh on the new path will find out */
         call->answer_in_ack = false;

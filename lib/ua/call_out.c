@@ -8,6 +8,8 @@
 #define BODY_MAX 4096u
 #define AFTER_REGISTER_LIMIT ROAM_SECONDS(5) /* an edge that wants the REGISTER first is asked again by then anyway */
 #define EDGE_PATIENCE 3u
+#define UNREACHED_PATIENCE 2u
+#define UNREACHED_WAIT ROAM_SECONDS(2) /* the callee is registering, perhaps */
 #define ANSWER_REPEATED ROAM_SECONDS(32) /* 64*T1: so long a final answer that nobody heard is sent again (RFC 3261 13.3.1.4, 17.2.1) */
 
 void call_write_identity_on(roam_call *call, roam_writer *w, const roam_flow *flow, bool request)
@@ -112,6 +114,7 @@ static void forget_dialog(roam_call *call)
     dialog_free(&call->dialog);
     call->dialog = (roam_dialog){0};
     call->attempt = (roam_auth_attempt){0};
+    call->invite_replaced = true;
 }
 
 /* ---- the path is another one now ---- */
@@ -232,6 +235,8 @@ void call_run_outgoing(roam_call *call)
         return;
     if (ua_now(call->ua) < call->invite_after && !account_known_on(call->account, call->flow->path))
         return; /* the registration, or a timer, brings us back */
+    if (ua_now(call->ua) < call->invite_not_before)
+        return;
     roam_call_leg *leg = call_keep_leg(call);
     if (!leg) {
         if (call_leg_failed(call))
@@ -336,8 +341,24 @@ static bool after_registration(roam_call *call)
     return true;
 }
 
+/* The first INVITE may have reached the callee, and its answer been lost with our path; the one that followed went to where the callee had been, for it has moved as well. Nobody heard the call
+ * being refused: it is placed once more, and the registrar knows better by now. */
+static bool once_more(roam_call *call, unsigned code, bool rang)
+{
+    bool nobody = code == 404 || code == 408 || code == 430 || code == 480;
+    if (!nobody || rang || !call->invite_replaced || call->unreached >= UNREACHED_PATIENCE)
+        return false;
+    call->unreached++;
+    forget_dialog(call);
+    if (env_arm(&call->ua->env, &call->early_timer, UNREACHED_WAIT) == 0)
+        call->invite_not_before = ua_now(call->ua) + UNREACHED_WAIT;
+    call_look(call);
+    return true;
+}
+
 static void on_failure(roam_call *call, unsigned code, roam_client_event event, const roam_message *response)
 {
+    bool rang = early_count(call) > 0;
     early_drop(call, true);
     session_withdraw(&call->session);
     if (call->state == ROAM_CALL_DISCONNECTING) {
@@ -360,6 +381,8 @@ static void on_failure(roam_call *call, unsigned code, roam_client_event event, 
         return;
     }
     if ((code == 403 || code == 404) && event == CLIENT_RESPONSE && after_registration(call))
+        return;
+    if (event == CLIENT_RESPONSE && once_more(call, code, rang))
         return;
     if (move_active(&call->move))
         move_failed(&call->move, 0, (int)code, "refused while we moved");

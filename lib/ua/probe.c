@@ -57,6 +57,11 @@ void probe_run(roam_call *call)
 {
     roam_probe *p = &call->probe;
     roam_time t1 = call->ua->sip.timers.t1;
+    if (call->state == ROAM_CALL_CONNECTING && call->ack_overdue && call_came_again(call)) {
+        call->last_status = 408;
+        call_hangup(call, "the caller has called again");
+        return;
+    }
     if (!wanted(call)) {
         if (p->state != PROBE_IDLE)
             probe_stop(call);
