@@ -256,6 +256,43 @@ static void test_replaces_pickup(void **state)
     scene_free(s);
 }
 
+/* The callee has answered, its 200 did not reach us, and it moved: its INVITE with Replaces for the early dialog is that answer. The same call for the user, up, with sound; the first INVITE is
+ * cancelled, and a copy of its 200 that comes after all is acknowledged and ended. From a stranger's address it rings as ever. */
+static void test_replaces_callee_moved(void **state)
+{
+    (void)state;
+    scene *s = hand_scene();
+    hand a, b, stranger;
+    hand_begin(&a, s);
+    roam_call_id id = call_to(s->agent, s->account, "sip:hand@" HAND);
+    world_run(&s->world, ROAM_MS(200));
+    hand_learn(&a, hand_asked(&a, "INVITE"), true);
+    const seen invite = *hand_asked(&a, "INVITE");
+    hand_answer(&a, &invite, 180, "", "");
+    world_run(&s->world, ROAM_MS(200));
+    hand_replacing(&stranger, s, &a, "203.0.113.77:5060", NULL);
+    assert_int_equal(call_of(s->agent, id).state, ROAM_CALL_EARLY);
+    assert_int_equal(calls_of(s->agent), 2);
+    hand_request(&stranger, "CANCEL", stranger.cseq, "", "");
+    hand_replacing(&b, s, &a, NULL, NULL);
+    assert_int_equal(hand_status(&b, b.cseq, "INVITE"), 200);
+    assert_int_equal(call_of(s->agent, id).state, ROAM_CALL_CONNECTING);
+    assert_non_null(hand_asked(&a, "CANCEL"));
+    hand_learn(&b, hand_response(&b, b.cseq, "INVITE"), false);
+    hand_request(&b, "ACK", b.cseq, "", "");
+    world_run(&s->world, ROAM_MS(200));
+    assert_int_equal(call_of(s->agent, id).state, ROAM_CALL_CONFIRMED);
+    assert_string_equal(call_of(s->agent, id).call_id, b.call_id);
+    assert_int_equal(world_count(s->agent, ROAM_EVENT_CALL_REPLACED), 0);
+    assert_in_range(packets_in_a_second(s, id), 45, 55);
+    hand_answer(&a, &invite, 200, ALLOWS, HAND_SDP);
+    world_run(&s->world, ROAM_MS(200));
+    assert_int_equal(hand_count(&a, "ACK"), 1);
+    assert_int_equal(hand_count(&a, "BYE"), 1);
+    assert_int_equal(call_of(s->agent, id).state, ROAM_CALL_CONFIRMED);
+    scene_free(s);
+}
+
 /* bob calls through the proxy and is answered; he moves: INVITE with Replaces to the AOR. One call for alice, sound goes on, and bob's side is whole. And the same with a move of alice's between his
  * INVITE and her answer. */
 static void test_world_peer_moves(void **state)
@@ -303,6 +340,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_replaces_stranger),
         cmocka_unit_test(test_replaces_stranger_as_peer),
         cmocka_unit_test(test_replaces_pickup),
+        cmocka_unit_test(test_replaces_callee_moved),
         cmocka_unit_test(test_world_peer_moves),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

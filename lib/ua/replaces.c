@@ -2,6 +2,7 @@
 
 #include "ua/early.h"
 #include "ua/farewell.h"
+#include "ua/takeover.h"
 #include "ua/uas.h"
 
 int replaces_parse(roam_span value, roam_replaces *out)
@@ -147,19 +148,19 @@ static void leave_dialog(roam_call *call)
     call->target_cseq = 0;
 }
 
-static void remember_past(roam_call *call)
+static void remember_past(roam_call *call, uint64_t dialog)
 {
     if (call->npast_dialogs == CALL_PAST_DIALOGS) {
         memmove(call->past_dialogs, call->past_dialogs + 1, (CALL_PAST_DIALOGS - 1) * sizeof *call->past_dialogs);
         call->npast_dialogs--;
     }
-    call->past_dialogs[call->npast_dialogs++] = hash_of(call->ua, &call->dialog);
+    call->past_dialogs[call->npast_dialogs++] = dialog;
 }
 
 void replaces_leave_dialog(roam_call *call)
 {
     leave_dialog(call);
-    remember_past(call);
+    remember_past(call, hash_of(call->ua, &call->dialog));
 }
 
 /* Would this offer do? 0, or the status to refuse it with. The running session is not touched. */
@@ -175,7 +176,21 @@ static unsigned check_offer(roam_ua *ua, const roam_message *m)
     return err == ROAM_ESYNTAX ? 400 : err == ROAM_EUNSUPPORTED ? 488 : err ? 500 : 0;
 }
 
-static void go_on(roam_call *call, roam_server_txn *txn, const roam_message *m)
+/* Our INVITE still waits for its answer, and the callee, which has answered, has moved and could not reach us with it: this is the answer. Who else rings is to stop. */
+static void leave_early(roam_call *call, roam_flow *flow, const roam_replaces *r)
+{
+    if (flow_usable(flow))
+        takeover_stop(call, flow);
+    if (call->invite)
+        (void)client_txn_cancel(call->invite, flow, true);
+    call_give_up(call, &call->dialog, false);
+    leave_dialog(call);
+    remember_past(call, hash(call->ua, r->call_id, r->to_tag, r->from_tag));
+    env_cancel(&call->ua->env, &call->life_timer);
+    call_set_state(call, ROAM_CALL_CONNECTING, 200, "answered, by a callee that moved");
+}
+
+static void go_on(roam_call *call, roam_server_txn *txn, const roam_message *m, const roam_replaces *r)
 {
     roam_ua *ua = call->ua;
     roam_dialog d;
@@ -194,9 +209,15 @@ static void go_on(roam_call *call, roam_server_txn *txn, const roam_message *m)
         return;
     }
     roam_flow *flow = call->flow ? flow_ref(call->flow) : flow_get(&ua->sip, server_txn_flow(txn)->path, &call->hop);
-    replaces_leave_dialog(call);
-    map_remove(&ua->call_dialogs, &call->dialog_node);
-    farewell_say(call->account, &call->dialog, flow); /* to where most likely nobody is any more; nothing depends on it */
+    if (call->state == ROAM_CALL_EARLY) {
+        leave_early(call, flow, r);
+        map_remove(&ua->call_dialogs, &call->dialog_node);
+        dialog_free(&call->dialog);
+    } else {
+        replaces_leave_dialog(call);
+        map_remove(&ua->call_dialogs, &call->dialog_node);
+        farewell_say(call->account, &call->dialog, flow); /* to where most likely nobody is any more; nothing depends on it */
+    }
     flow_unref(flow);
     call->dialog = d;
     if (call_index_dialog(call) != 0 || (m->body.len && session_take_offer(&call->session, m->body) != 0)) {
@@ -295,8 +316,9 @@ void replaces_invited(roam_ua *ua, roam_account *account, roam_server_txn *txn, 
     /* RFC 3891 8: Call-ID and tags are no secret to who can read the network. A way by which the dialog's own requests come is asked for as well; in a dialog without proxies
      * the peer itself may be elsewhere, and a re-INVITE of the stranger would do no less. From proves nothing. */
     bool trusted = call_usual_way(call, server_txn_source(txn));
-    if (call->state != ROAM_CALL_EARLY && same_party(call, m) && (trusted || !call->dialog.nroutes))
-        go_on(call, txn, m);
+    bool straight = call->state != ROAM_CALL_EARLY && !call->dialog.nroutes;
+    if (same_party(call, m) && (trusted || straight))
+        go_on(call, txn, m, &r);
     else
         begin_instead(call, txn, m, trusted);
 }
