@@ -63,7 +63,13 @@ static bool view_of(const sim_run_state *run, const sim_pair *pair, sim_who who,
             *v = views[i];
             return true;
         }
-    return !actor->roam && first && pair->id != UINT32_MAX && actor_view(actor, v) && (run->wish.npairs < 2 || run->wish.pairs[1].caller != who || v->id != run->wish.pairs[1].id);
+    uint32_t others = run->wish.npairs > 1 && run->wish.pairs[1].caller == who ? run->wish.pairs[1].id : 0;
+    for (size_t i = n; i-- > 0 && !actor->roam && first && pair->id != UINT32_MAX;)
+        if (views[i].id != others && views[i].phase != PHASE_CLOSING) {
+            *v = views[i];
+            return true;
+        }
+    return false;
 }
 
 /* Calls that this user is in, as the users want it. */
